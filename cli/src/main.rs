@@ -1,0 +1,2 @@
+//! understudy
+fn main() {}

@@ -1,0 +1,120 @@
+//! The `_bulk` grammar: lines, action lines, sources. Parsing keeps every byte and does no I/O.
+//!
+//! ```text
+//! body ─ lines by '\n' ─► action line ─► Action, ActionFields      (parsed)
+//!                     └─► source line ─► Bytes                     (a slice of the body, never parsed)
+//! ```
+//!
+//! Stricter than Elasticsearch 7.10, which accepts an action line without its closing brace, and swallows an unknown
+//! action together with its source, so that the items of the answer shift. Here both refuse the whole body.
+
+mod action;
+
+pub use action::{Action, ActionFields};
+use bytes::Bytes;
+
+/// One operation of a bulk body.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// What it does.
+    pub action: Action,
+    /// The fields of its action line.
+    pub fields: ActionFields,
+    /// The action line as it stands, without its line break.
+    pub action_line: Bytes,
+    /// The source line without its line break (`\n` or `\r\n`); `None` for a delete.
+    pub source: Option<Bytes>,
+    /// Number of the action line in the body, from 1.
+    pub line: usize,
+}
+
+/// Why a body is no bulk body. Nothing of it may be executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BulkError {
+    /// No byte at all.
+    #[error("request body is required")]
+    Empty,
+    /// Blank lines only.
+    #[error("no requests added")]
+    NoOperations,
+    /// The last line has no line break.
+    #[error("line {line}: the bulk request must be terminated by a newline [\\n]")]
+    NotTerminated {
+        /// The last line.
+        line: usize,
+    },
+    /// An action line that is none.
+    #[error("line {line}: {reason}")]
+    ActionLine {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An action whose source line is absent or blank.
+    #[error("line {line}: the source of this [{action}] action is missing")]
+    SourceMissing {
+        /// Number of the action line.
+        line: usize,
+        /// The action.
+        action: &'static str,
+    },
+}
+
+/// Splits a bulk body into operations; sources are slices of `body`.
+///
+/// # Errors
+/// The first thing that is wrong, with its line number.
+pub fn parse(body: &Bytes) -> Result<Vec<Operation>, BulkError> {
+    if body.is_empty() {
+        return Err(BulkError::Empty);
+    }
+    let mut lines = Lines { body, at: 0, number: 0 };
+    let mut operations = Vec::new();
+    while let Some(line) = lines.next_line()? {
+        // Elasticsearch passes over blank lines where an action may stand.
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let number = lines.number;
+        let (action, fields) =
+            action::parse_line(&line).map_err(|reason| BulkError::ActionLine { line: number, reason })?;
+        let source = if action.has_source() {
+            let missing = BulkError::SourceMissing { line: number, action: action.name() };
+            let source = lines.next_line()?.ok_or_else(|| missing.clone())?;
+            if source.trim_ascii().is_empty() {
+                return Err(missing);
+            }
+            Some(source)
+        } else {
+            None
+        };
+        operations.push(Operation { action, fields, action_line: line, source, line: number });
+    }
+    if operations.is_empty() { Err(BulkError::NoOperations) } else { Ok(operations) }
+}
+
+struct Lines<'a> {
+    body: &'a Bytes,
+    at: usize,
+    number: usize,
+}
+
+impl Lines<'_> {
+    /// The next line without `\n` or `\r\n` (Elasticsearch trims the `\r` of a source as well), or the end.
+    fn next_line(&mut self) -> Result<Option<Bytes>, BulkError> {
+        let rest = &self.body[self.at..];
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        let length = memchr::memchr(b'\n', rest).ok_or(BulkError::NotTerminated { line: self.number })?;
+        let kept = if rest[..length].ends_with(b"\r") { length - 1 } else { length };
+        let line = self.body.slice(self.at..self.at + kept);
+        self.at += length + 1;
+        Ok(Some(line))
+    }
+}
+
+#[cfg(test)]
+mod tests;

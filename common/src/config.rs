@@ -1,0 +1,135 @@
+//! The configuration of every binary: one file, `UNDERSTUDY_…` variables over it, every error at once.
+//!
+//! ```text
+//! file (TOML) ─┐
+//!              ├─► config crate ─► tree ─► sections (this module) ─► Config, or all ConfigErrors
+//! environment ─┘
+//! ```
+//!
+//! The shape is that of several regions from the start; what this build does not serve yet is an error that says so.
+
+mod clusters;
+mod kafka;
+mod placements;
+mod processes;
+mod reader;
+mod units;
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+pub use clusters::{ClusterConfig, Credentials, Secret};
+use config::{Environment, File, FileFormat};
+pub use kafka::KafkaConfig;
+pub use placements::{IndexPattern, PlacementConfig, Unplaced};
+pub use processes::{ConsumerConfig, GatewayConfig, LogConfig, LogFormat};
+use reader::{Errors, Section};
+
+/// Everything that is configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How Kafka is reached and what its topics are like.
+    pub kafka: KafkaConfig,
+    /// Every cluster by name.
+    pub clusters: BTreeMap<String, ClusterConfig>,
+    /// Which cluster is primary for which indices, and which follow.
+    pub placements: Vec<PlacementConfig>,
+    /// What a write to an index outside every placement gets.
+    pub unplaced: Unplaced,
+    /// Times that gateways and consumers must agree on.
+    pub protocol: ProtocolConfig,
+    /// The gateway.
+    pub gateway: GatewayConfig,
+    /// The consumer.
+    pub consumer: ConsumerConfig,
+    /// Logs.
+    pub log: LogConfig,
+}
+
+/// Times that gateways and consumers must agree on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProtocolConfig {
+    /// `L`: an effect that is appended this long after its ticket, or later, is void.
+    pub ticket_lifetime: Duration,
+    /// How much the clocks of two brokers may differ.
+    pub clock_skew: Duration,
+}
+
+impl ProtocolConfig {
+    /// `W = L + 2·clock_skew`: how much log time a consumer's window covers.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        self.ticket_lifetime + 2 * self.clock_skew
+    }
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.0.join("\n"))]
+pub struct ConfigErrors(pub Vec<String>);
+
+/// The exit status of a process whose configuration is wrong (`EX_USAGE` of sysexits).
+pub const EXIT_CONFIG: u8 = 64;
+
+impl Config {
+    /// Reads `file` and lays the `UNDERSTUDY_…` variables of this process over it.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key and what would be right.
+    pub fn load(file: &Path) -> Result<Self, ConfigErrors> {
+        Self::load_with(file, std::env::vars().collect())
+    }
+
+    /// As [`Config::load`], with the environment given.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key and what would be right.
+    pub fn load_with(file: &Path, variables: std::collections::HashMap<String, String>) -> Result<Self, ConfigErrors> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigErrors(vec![format!("cannot read the file {}: {error}", file.display())]))?;
+        Self::parse(&text, variables)
+            .map_err(|errors| ConfigErrors(errors.0.into_iter().map(|e| format!("{}: {e}", file.display())).collect()))
+    }
+
+    /// Reads a configuration from the text of a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key and what would be right.
+    pub fn parse(text: &str, variables: std::collections::HashMap<String, String>) -> Result<Self, ConfigErrors> {
+        let environment = Environment::with_prefix("UNDERSTUDY")
+            .prefix_separator("_")
+            .separator("__")
+            .ignore_empty(true)
+            .source(Some(variables));
+        let tree = config::Config::builder()
+            .add_source(File::from_str(text, FileFormat::Toml))
+            .add_source(environment)
+            .build()
+            .and_then(config::Config::try_deserialize::<config::Value>)
+            .map_err(|error| ConfigErrors(vec![error.to_string().trim_end().to_owned()]))?;
+        let errors = Errors::default();
+        let config = Self::read(&mut Section::root(tree, &errors), &errors);
+        let errors = errors.into_vec();
+        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+    }
+
+    fn read(root: &mut Section<'_>, errors: &Errors) -> Self {
+        let kafka = KafkaConfig::read(root.section("kafka"));
+        let clusters = clusters::read_all(root.section("clusters"), errors);
+        let placements = placements::read_all(root.sections("placements"), &clusters, errors);
+        let unplaced = placements::read_unplaced(root, &placements, errors);
+        let mut protocol = root.section("protocol");
+        let protocol_config = ProtocolConfig {
+            ticket_lifetime: protocol.duration("ticket_lifetime", Duration::from_secs(60)),
+            clock_skew: protocol.duration("clock_skew", Duration::from_secs(5)),
+        };
+        protocol.finish();
+        let gateway = GatewayConfig::read(root.section("gateway"), &protocol_config);
+        let consumer = ConsumerConfig::read(root.section("consumer"));
+        let log = LogConfig::read(root.section("log"));
+        root.finish();
+        Self { kafka, clusters, placements, unplaced, protocol: protocol_config, gateway, consumer, log }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! `[clusters.<name>]`: where a cluster is and how it is spoken to.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::reader::{Errors, Section};
+
+/// A cluster of Elasticsearch or OpenSearch.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Base addresses of its nodes, without a path at the end; this build uses the first.
+    pub urls: Vec<String>,
+    /// The service account: for probes, metadata and (on targets) writes.
+    pub credentials: Option<Credentials>,
+    /// Settings that indices get on this cluster instead of the primary's, when it is a target.
+    pub index_settings: BTreeMap<String, String>,
+}
+
+/// A user and his password.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// User.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// A text that is never printed.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one who must send it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+pub(super) fn read_all(section: Section<'_>, errors: &Errors) -> BTreeMap<String, ClusterConfig> {
+    let mut clusters = BTreeMap::new();
+    let mut owners: BTreeMap<String, String> = BTreeMap::new();
+    for (name, section) in section.into_named() {
+        let path = section.path.clone();
+        check_name(&path, &name, errors);
+        let cluster = read(section);
+        for url in &cluster.urls {
+            if let Some(other) = owners.insert(url.clone(), name.clone()).filter(|other| *other != name) {
+                errors.note(&path, format!("{url} is an address of cluster {other} as well; a cluster has one name"));
+            }
+        }
+        clusters.insert(name, cluster);
+    }
+    if clusters.is_empty() {
+        errors
+            .note("clusters", "none is configured; at least a primary and a target are needed ([clusters.primary], …)");
+    }
+    clusters
+}
+
+/// Names become parts of topic names and of environment variables, which are folded to lower case.
+pub(super) fn check_name(path: &str, name: &str, errors: &Errors) {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || name.contains("__") {
+        errors.note(path, format!("the name {name:?} must be 1 to 64 of a-z, 0-9, - and single _"));
+    }
+}
+
+fn read(mut section: Section<'_>) -> ClusterConfig {
+    let urls: Vec<String> = section.texts("urls").into_iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
+    if urls.is_empty() {
+        section.note("urls", "must name at least one address such as \"http://127.0.0.1:9201\"");
+    }
+    if urls.len() > 1 {
+        section.note("urls", "several addresses of a cluster are not served yet; give one");
+    }
+    for url in &urls {
+        check_url(&section, url);
+    }
+    let credentials = read_credentials(&mut section);
+    if let Some(file) = section.text("ca_file") {
+        match std::fs::metadata(&file) {
+            Ok(_) => section.note("ca_file", "TLS to clusters is not served yet; remove it and use an http address"),
+            Err(error) => section.note("ca_file", format!("cannot read {file}: {error}")),
+        }
+    }
+    let index_settings = section.section("index_settings").into_texts().into_iter().collect();
+    section.finish();
+    ClusterConfig { urls, credentials, index_settings }
+}
+
+fn check_url(section: &Section<'_>, url: &str) {
+    let parsed: Result<hyper::Uri, _> = url.parse();
+    match parsed {
+        Ok(uri) if uri.scheme_str() == Some("https") => {
+            section.note("urls", format!("{url}: TLS to clusters is not served yet; use an http address"));
+        }
+        Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => {
+            if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+                section.note("urls", "must not hold credentials; use username and password_file");
+            } else if uri.query().is_some() || uri.path() != "/" {
+                section.note("urls", format!("{url} must have neither path nor query"));
+            }
+        }
+        _ => section.note("urls", format!("{url:?} is no address such as \"http://127.0.0.1:9201\"")),
+    }
+}
+
+fn read_credentials(section: &mut Section<'_>) -> Option<Credentials> {
+    let username = section.text("username");
+    let given = section.text("password");
+    let from_file = section.text("password_file").and_then(|file| match std::fs::read_to_string(&file) {
+        Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Err(error) => {
+            section.note("password_file", format!("cannot read {file}: {error}"));
+            None
+        }
+    });
+    if given.is_some() && from_file.is_some() {
+        section.note("password", "stands beside password_file; give one of them");
+    }
+    match (username, given.or(from_file)) {
+        (Some(username), Some(password)) => Some(Credentials { username, password: Secret(password) }),
+        (Some(_), None) => {
+            section.note("password_file", "is needed with username (or password, best from the environment)");
+            None
+        }
+        (None, Some(_)) => {
+            section.note("username", "is needed with a password");
+            None
+        }
+        (None, None) => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! `[gateway]`, `[consumer]` and `[log]`: the processes themselves.
+
+use std::time::Duration;
+
+use super::{ProtocolConfig, reader::Section};
+
+/// A gateway.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// Its name in records and logs.
+    pub name: String,
+    /// Where applications connect, `host:port`.
+    pub listen: String,
+    /// Where operators connect, `host:port`.
+    pub admin_listen: String,
+    /// How long the acknowledgement of a ticket is waited for; nothing is sent to the primary later.
+    pub intent_timeout: Duration,
+    /// How long the primary's answer to a write is waited for.
+    pub primary_timeout: Duration,
+    /// How long the acknowledgements of a write's effects are waited for.
+    pub publish_timeout: Duration,
+    /// The largest body of a write, after decompression, in bytes.
+    pub max_body_bytes: u64,
+    /// Bodies of all writes under way, in bytes; beyond it writes get 429.
+    pub max_bytes_in_flight: u64,
+    /// How long running requests may take to end after SIGTERM.
+    pub drain_timeout: Duration,
+}
+
+/// A consumer.
+#[derive(Clone, Debug)]
+pub struct ConsumerConfig {
+    /// Its name in logs and in Kafka's group.
+    pub name: String,
+    /// Where operators connect, `host:port`.
+    pub admin_listen: String,
+    /// The largest bulk that is sent to a target, in bytes of sources (one effect may be larger).
+    pub batch_bytes: u64,
+    /// The most effects in one bulk.
+    pub batch_actions: u64,
+    /// How long a bulk that is not full waits for more.
+    pub linger: Duration,
+    /// How long a target's answer is waited for.
+    pub target_timeout: Duration,
+    /// The longest pause between two tries.
+    pub max_backoff: Duration,
+    /// Records that were read and not applied yet, in bytes; beyond it reading pauses.
+    pub max_buffered_bytes: u64,
+    /// How long a partition that is taken away may take to end its bulk.
+    pub revoke_timeout: Duration,
+}
+
+/// Logs.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// A filter such as `info` or `info,understudy_gateway=debug`.
+    pub level: String,
+}
+
+/// For whom logs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for a person.
+    Human,
+    /// A JSON object a line.
+    Json,
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/etc/hostname").map_or_else(|_| "understudy".into(), |name| name.trim().to_owned())
+}
+
+impl GatewayConfig {
+    pub(super) fn read(mut section: Section<'_>, protocol: &ProtocolConfig) -> Self {
+        let config = Self {
+            name: section.text("name").unwrap_or_else(host_name),
+            listen: section.address("listen", "0.0.0.0:9200"),
+            admin_listen: section.address("admin_listen", "0.0.0.0:9310"),
+            intent_timeout: section.duration("intent_timeout", Duration::from_secs(2)),
+            primary_timeout: section.duration("primary_timeout", Duration::from_secs(40)),
+            publish_timeout: section.duration("publish_timeout", Duration::from_secs(10)),
+            max_body_bytes: section.size("max_body_bytes", 100 << 20),
+            max_bytes_in_flight: section.size("max_bytes_in_flight", 512 << 20),
+            drain_timeout: section.duration("drain_timeout", Duration::from_secs(30)),
+        };
+        let whole = config.intent_timeout + config.primary_timeout + config.publish_timeout;
+        if whole >= protocol.ticket_lifetime {
+            section.note(
+                "primary_timeout",
+                format!(
+                    "intent_timeout + primary_timeout + publish_timeout is {whole:?}, and must be below protocol.ticket_lifetime ({:?}): effects that come later are void",
+                    protocol.ticket_lifetime
+                ),
+            );
+        }
+        if config.max_body_bytes > config.max_bytes_in_flight {
+            section.note("max_body_bytes", "is greater than max_bytes_in_flight: such a body would never be admitted");
+        }
+        section.finish();
+        config
+    }
+}
+
+impl ConsumerConfig {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let config = Self {
+            name: section.text("name").unwrap_or_else(host_name),
+            admin_listen: section.address("admin_listen", "0.0.0.0:9320"),
+            batch_bytes: section.size("batch_bytes", 8 << 20),
+            batch_actions: section.number("batch_actions", 2_000, 1..=100_000),
+            linger: section.duration("linger", Duration::from_millis(5)),
+            target_timeout: section.duration("target_timeout", Duration::from_secs(30)),
+            max_backoff: section.duration("max_backoff", Duration::from_secs(5)),
+            max_buffered_bytes: section.size("max_buffered_bytes", 128 << 20),
+            revoke_timeout: section.duration("revoke_timeout", Duration::from_secs(5)),
+        };
+        section.finish();
+        config
+    }
+}
+
+impl LogConfig {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let format = match section.text("format").as_deref() {
+            None | Some("human") => LogFormat::Human,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                section.note("format", format!("must be \"human\" or \"json\", not {other:?}"));
+                LogFormat::Human
+            }
+        };
+        let level = section.text("level").unwrap_or_else(|| "info".to_owned());
+        if let Err(error) = level.parse::<tracing_subscriber::filter::Targets>() {
+            section.note(
+                "level",
+                format!("must be a filter such as \"info\" or \"info,understudy_gateway=debug\": {error}"),
+            );
+        }
+        section.finish();
+        Self { format, level }
+    }
+}

@@ -1,0 +1,157 @@
+use std::collections::HashMap;
+
+use super::*;
+
+const GOOD: &str = r#"
+[kafka]
+bootstrap_servers = "127.0.0.1:9092"
+replication_factor = 1
+[kafka.options]
+"socket.keepalive.enable" = true
+[clusters.primary]
+urls = ["http://127.0.0.1:9201/"]
+username = "u"
+password = "01234"
+[clusters.backup]
+urls = ["http://127.0.0.1:9202"]
+index_settings = { number_of_replicas = 0 }
+[[placements]]
+name = "everything"
+indices = "*"
+primary = "primary"
+targets = ["backup"]
+"#;
+
+fn variables(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn errors(text: &str) -> Vec<String> {
+    Config::parse(text, HashMap::new()).expect_err("must be refused").0
+}
+
+#[test]
+fn the_environment_stands_over_the_file() {
+    let config = Config::parse(
+        GOOD,
+        variables(&[
+            ("UNDERSTUDY_KAFKA__BOOTSTRAP_SERVERS", "a:1,b:2"),
+            ("UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD", "s3cret"),
+            ("UNDERSTUDY_GATEWAY__INTENT_TIMEOUT", "1s"),
+            ("UNDERSTUDY_GATEWAY__MAX_BODY_BYTES", "1MiB"),
+            ("UNDERSTUDY_CLUSTERS__PRIMARY__PASSWORD", "00900"),
+        ]),
+    )
+    .unwrap();
+    assert_eq!(config.kafka.bootstrap_servers, ["a:1", "b:2"]);
+    assert_eq!(config.kafka.options["sasl.password"], "s3cret");
+    assert_eq!(config.kafka.options["socket.keepalive.enable"], "true");
+    assert_eq!(config.gateway.intent_timeout, Duration::from_secs(1));
+    assert_eq!(config.gateway.max_body_bytes, 1 << 20);
+    assert_eq!(config.clusters["primary"].urls, ["http://127.0.0.1:9201"]);
+    assert_eq!(config.clusters["primary"].credentials.as_ref().unwrap().password.expose(), "00900");
+    assert_eq!(config.clusters["backup"].index_settings["number_of_replicas"], "0");
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let config = Config::parse(GOOD, variables(&[("UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD", "s3cret")])).unwrap();
+    let printed = format!("{config:?}");
+    assert!(!printed.contains("01234") && !printed.contains("s3cret"), "{printed}");
+}
+
+#[test]
+fn every_error_is_named_at_once_with_its_key() {
+    let errors = errors(
+        r#"
+surprise = 1
+[kafka]
+bootstrap_servers = 5
+partitions = "many"
+replication_factor = 3
+min_insync_replicas = 1
+[kafka.options]
+acks = "0"
+[clusters.Primary]
+urls = ["https://es:9200"]
+password_file = "/does/not/exist"
+[clusters.backup]
+urls = ["http://a:1", "ftp://b"]
+colour = "red"
+[[placements]]
+indices = "Logs"
+primary = "nobody"
+targets = ["backup", "backup"]
+[[placements]]
+name = "default"
+indices = "*"
+primary = "backup"
+targets = ["backup"]
+[gateway]
+listen = "nowhere"
+primary_timeout = "90s"
+drain_timeout = 5
+[log]
+format = "xml"
+level = "loud=="
+"#,
+    );
+    for wanted in [
+        "surprise: unknown key; known here: kafka, clusters, placements, unplaced_writes",
+        "kafka.bootstrap_servers: must be a list of texts, not a number",
+        "kafka.partitions: must be a whole number from 1 to 10000, not \"many\"",
+        "kafka.min_insync_replicas: must be at least 2",
+        "kafka.options.\"acks\": is decided by Understudy",
+        "clusters.Primary: the name \"Primary\" must be 1 to 64 of a-z",
+        "clusters.Primary.urls: https://es:9200: TLS to clusters is not served yet",
+        "clusters.Primary.password_file: cannot read /does/not/exist",
+        "clusters.backup.urls: several addresses",
+        "clusters.backup.urls: \"ftp://b\" is no address",
+        "clusters.backup.colour: unknown key; known here: urls",
+        "placements[0].indices: must be a pattern",
+        "placements[0].primary: must be one of the clusters (Primary, backup), not \"nobody\"",
+        "placements[0].targets: \"backup\" stands twice",
+        "placements[1].name: \"default\" stands twice",
+        "placements[1].targets: \"backup\" is the primary",
+        "placements: several placements are not served yet",
+        "gateway.listen: must be host:port",
+        "gateway.primary_timeout: intent_timeout + primary_timeout + publish_timeout is 102s",
+        "gateway.drain_timeout: must be a duration",
+        "log.format: must be \"human\" or \"json\"",
+        "log.level: must be a filter",
+    ] {
+        assert!(errors.iter().any(|error| error.contains(wanted)), "{wanted}\nis not in\n{}", errors.join("\n"));
+    }
+}
+
+#[test]
+fn an_empty_file_is_told_what_is_needed() {
+    let errors = errors("");
+    for key in ["kafka.bootstrap_servers", "clusters", "placements"] {
+        assert!(errors.iter().any(|error| error.starts_with(key)), "{key}: {errors:?}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    assert!(errors("[clusters.a]\nurls = []\n[clusters.a]\nurls = []\n")[0].contains("duplicate"));
+}
+
+#[test]
+fn writes_outside_every_placement_need_a_word() {
+    let narrow = GOOD.replace("indices = \"*\"", "indices = \"logs-*\"");
+    assert!(errors(&narrow)[0].starts_with("unplaced_writes: must say"));
+    let said = Config::parse(&format!("unplaced_writes = \"pass\"\n{narrow}"), HashMap::new()).unwrap();
+    assert_eq!(said.unplaced, Unplaced::Pass);
+}
+
+#[test]
+fn patterns_match_as_in_elasticsearch() {
+    let pattern = IndexPattern::new("logs-*,*-eu-*,exact");
+    for (index, matches) in
+        [("logs-", true), ("logs-1", true), ("a-eu-b", true), ("exact", true), ("exactly", false), ("log", false)]
+    {
+        assert_eq!(pattern.matches(index), matches, "{index}");
+    }
+    assert!(!IndexPattern::new("a*a").matches("a") && IndexPattern::new("a*a").matches("aa"));
+}

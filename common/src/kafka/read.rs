@@ -1,0 +1,197 @@
+//! Reading without a group: a range of a partition, or a compacted topic from its beginning on.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+    message::{BorrowedMessage, Headers},
+};
+
+use super::client_config;
+use crate::config::KafkaConfig;
+
+/// A record as it stands in the log.
+#[derive(Clone, Debug)]
+pub struct LogRecord {
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+    /// Append time by the broker's clock, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Key.
+    pub key: Option<Bytes>,
+    /// Value; `None` is a tombstone.
+    pub value: Option<Bytes>,
+    /// Headers whose values are texts; of two with one name the later.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Why reading ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Kafka said so.
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    /// No record for too long.
+    #[error("no answer from {topic}/{partition} for {waited:?}")]
+    Silent {
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// How long.
+        waited: Duration,
+    },
+}
+
+impl LogRecord {
+    /// Copies a message out of librdkafka's memory.
+    #[must_use]
+    pub fn from_message(message: &BorrowedMessage<'_>) -> Self {
+        Self {
+            partition: message.partition(),
+            offset: message.offset(),
+            at_ms: message.timestamp().to_millis().unwrap_or_default(),
+            key: message.key().map(Bytes::copy_from_slice),
+            value: message.payload().map(Bytes::copy_from_slice),
+            headers: headers_of(message),
+        }
+    }
+}
+
+/// Headers whose values are texts; of two with one name the later.
+#[must_use]
+pub fn headers_of(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
+    let text = |header: rdkafka::message::Header<'_, &[u8]>| {
+        let value = std::str::from_utf8(header.value.unwrap_or_default()).ok()?;
+        Some((header.key.to_owned(), value.to_owned()))
+    };
+    message.headers().map(|headers| headers.iter().filter_map(text).collect()).unwrap_or_default()
+}
+
+/// Longest silence in the middle of a range.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Reads `from..to` of a partition, one record after the other. Blocks: call it from a thread that may.
+///
+/// Offsets that the log no longer has (compaction) are passed over; a range that begins before the log does begins with it.
+///
+/// # Errors
+/// When Kafka fails or falls silent before `to`.
+pub fn read_range(
+    kafka: &KafkaConfig,
+    topic: &str,
+    partition: i32,
+    from: i64,
+    to: i64,
+    mut each: impl FnMut(LogRecord),
+) -> Result<(), ReadError> {
+    if from >= to {
+        return Ok(());
+    }
+    let consumer = reader(kafka)?;
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
+    consumer.assign(&assignment)?;
+    let mut heard = Instant::now();
+    loop {
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                if message.offset() >= to {
+                    return Ok(());
+                }
+                each(LogRecord::from_message(&message));
+                if message.offset() + 1 >= to {
+                    return Ok(());
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(error)) if is_passing(&error) => {}
+            Some(Err(error)) => return Err(error.into()),
+            None => {}
+        }
+        if heard.elapsed() > SILENCE {
+            return Err(ReadError::Silent { topic: topic.to_owned(), partition, waited: SILENCE });
+        }
+    }
+}
+
+/// Reads a whole topic of one partition as it is now. Blocks.
+///
+/// # Errors
+/// When Kafka fails or falls silent.
+pub fn read_all(kafka: &KafkaConfig, topic: &str, each: impl FnMut(LogRecord)) -> Result<(), ReadError> {
+    let (low, high) = reader(kafka)?.fetch_watermarks(topic, 0, Duration::from_secs(10))?;
+    read_range(kafka, topic, 0, low, high, each)
+}
+
+/// Follows partition 0 of a topic from its beginning until `each` answers `false`. Blocks.
+///
+/// `each` is called with `None` whenever the end is reached, and at least every 500 ms.
+///
+/// # Errors
+/// When librdkafka refuses the configuration.
+pub fn tail(
+    kafka: &KafkaConfig,
+    topic: &str,
+    mut each: impl FnMut(Option<LogRecord>) -> bool,
+) -> Result<(), ReadError> {
+    let consumer = reader(kafka)?;
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&assignment)?;
+    // Silence before the first record or the first end is no end: the log may not have been reached yet.
+    let mut reached = false;
+    loop {
+        let go_on = match consumer.poll(Duration::from_millis(500)) {
+            Some(Ok(message)) => each(Some(LogRecord::from_message(&message))),
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                reached = true;
+                each(None)
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, topic, "following a topic");
+                true
+            }
+            None => !reached || each(None),
+        };
+        if !go_on {
+            return Ok(());
+        }
+    }
+}
+
+/// Errors that librdkafka mends by itself.
+fn is_passing(error: &KafkaError) -> bool {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::AllBrokersDown
+                | Code::BrokerTransportFailure
+                | Code::Resolve
+                | Code::OperationTimedOut
+                | Code::LeaderNotAvailable
+                | Code::NotLeaderForPartition
+        )
+    )
+}
+
+fn reader(kafka: &KafkaConfig) -> Result<BaseConsumer, KafkaError> {
+    client_config(kafka, "understudy-reader")
+        // librdkafka wants a group name; none is joined and nothing is committed.
+        .set("group.id", "understudy-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("fetch.wait.max.ms", "100")
+        .create()
+}

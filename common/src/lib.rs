@@ -1,0 +1,26 @@
+//! What the gateway and the consumer of Understudy both speak.
+//!
+//! ```text
+//! version, document, effect      what a write did to one document
+//! bulk, record, intent, schema,  how it is written down
+//!   control, topics
+//! kafka, cluster                 the two kinds of server (the only modules here that do I/O, beside admin and config)
+//! config, telemetry, admin,      what every process has
+//!   process
+//! ```
+
+pub mod admin;
+pub mod bulk;
+pub mod cluster;
+pub mod config;
+pub mod control;
+pub mod document;
+pub mod effect;
+pub mod intent;
+pub mod kafka;
+pub mod process;
+pub mod record;
+pub mod schema;
+pub mod telemetry;
+pub mod topics;
+pub mod version;

@@ -1,0 +1,127 @@
+//! Effects to records.
+
+use std::{collections::BTreeMap, io::Write, sync::Arc};
+
+use serde::Serialize;
+
+use super::{FORMAT, IndexNeed, Provenance, header};
+use crate::effect::{DocumentState, Effect};
+
+/// A record that is ready to be appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingRecord {
+    /// Partition of the target's topic.
+    pub partition: i32,
+    /// `index/_id` of the first effect.
+    pub key: String,
+    /// A `_bulk` body.
+    pub value: Vec<u8>,
+    /// Header names and values.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+#[derive(Serialize)]
+struct ActionFields<'a> {
+    #[serde(rename = "_index")]
+    index: &'a str,
+    #[serde(rename = "_id")]
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing: Option<&'a str>,
+    version: u64,
+    version_type: &'static str,
+}
+
+/// Bytes that JSON may make of a text at most: `\u0001` for one byte.
+const JSON_WORST: usize = 6;
+
+/// An upper bound of the bytes that an effect of this document takes in a record, headers and key included.
+#[must_use]
+pub fn encoded_len(index: &str, id: &str, routing: Option<&str>, source: usize) -> usize {
+    const FIXED: usize = 1024;
+    FIXED + JSON_WORST * (2 * index.len() + 2 * id.len() + routing.map_or(0, str::len)) + source
+}
+
+/// Groups effects by partition, in order, into records whose values stay below `record_bytes` where they hold more than
+/// one effect. Every index of `effects` must be in `indices`.
+#[must_use]
+pub fn encode(
+    provenance: &Provenance,
+    indices: &BTreeMap<Arc<str>, IndexNeed>,
+    effects: &[Effect],
+    partitions: i32,
+    record_bytes: usize,
+) -> Vec<OutgoingRecord> {
+    let mut by_partition: BTreeMap<i32, Vec<Vec<&Effect>>> = BTreeMap::new();
+    let mut open_bytes: BTreeMap<i32, usize> = BTreeMap::new();
+    for effect in effects {
+        let partition = effect.key.partition(partitions);
+        let routing = effect.key.routing.as_deref();
+        let bytes = encoded_len(&effect.key.index, &effect.key.id, routing, effect.source_len());
+        let records = by_partition.entry(partition).or_default();
+        let open = open_bytes.entry(partition).or_default();
+        if records.is_empty() || *open + bytes > record_bytes {
+            records.push(Vec::new());
+            *open = 0;
+        }
+        *open += bytes;
+        records.last_mut().expect("one was pushed").push(effect);
+    }
+    let record = |partition, effects: &[&Effect]| OutgoingRecord {
+        partition,
+        key: effects[0].key.record_key(),
+        value: body(effects),
+        headers: headers(provenance, indices, effects),
+    };
+    by_partition
+        .iter()
+        .flat_map(|(partition, records)| records.iter().map(|effects| record(*partition, effects)))
+        .collect()
+}
+
+fn body(effects: &[&Effect]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(effects.iter().map(|effect| effect.source_len() + 160).sum());
+    for effect in effects {
+        let fields = ActionFields {
+            index: &effect.key.index,
+            id: &effect.key.id,
+            routing: effect.key.routing.as_deref(),
+            version: effect.version.raw(),
+            version_type: "external",
+        };
+        let (action, source) = match &effect.state {
+            DocumentState::Put(source) => ("index", Some(source)),
+            DocumentState::Deleted => ("delete", None),
+        };
+        // Writing into a Vec cannot fail, and neither can these fields.
+        let _ = write!(body, "{{\"{action}\":");
+        let _ = serde_json::to_writer(&mut body, &fields);
+        body.extend_from_slice(b"}\n");
+        if let Some(source) = source {
+            body.extend_from_slice(source);
+            body.push(b'\n');
+        }
+    }
+    body
+}
+
+fn headers(
+    provenance: &Provenance,
+    indices: &BTreeMap<Arc<str>, IndexNeed>,
+    effects: &[&Effect],
+) -> Vec<(&'static str, String)> {
+    let needed: BTreeMap<&str, &IndexNeed> = effects
+        .iter()
+        .filter_map(|effect| indices.get(&effect.key.index).map(|need| (&*effect.key.index, need)))
+        .collect();
+    vec![
+        (header::FORMAT, FORMAT.to_owned()),
+        (header::KIND, "effects".to_owned()),
+        (header::REQUEST, provenance.request.to_string()),
+        (header::TICKET, provenance.ticket_ms.to_string()),
+        (header::ANSWERED, provenance.answered_ms.to_string()),
+        (header::EPOCH, provenance.epoch.to_string()),
+        (header::GATEWAY, provenance.gateway.to_string()),
+        (header::INDICES, serde_json::to_string(&needed).unwrap_or_default()),
+    ]
+}

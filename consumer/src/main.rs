@@ -1,0 +1,2 @@
+//! understudy-consumer
+fn main() {}

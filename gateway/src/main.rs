@@ -1,0 +1,2 @@
+//! understudy-gateway
+fn main() {}
