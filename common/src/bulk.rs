@@ -10,6 +10,8 @@
 
 mod action;
 
+use std::ops::Range;
+
 pub use action::{Action, ActionFields};
 use bytes::Bytes;
 
@@ -20,8 +22,10 @@ pub struct Operation {
     pub action: Action,
     /// The fields of its action line.
     pub fields: ActionFields,
-    /// The action line as it stands, without its line break.
-    pub action_line: Bytes,
+    /// Where its lines stand in the body, line breaks included.
+    pub span: Range<usize>,
+    /// Where its source line begins in the body (the end of `span` for a delete).
+    pub source_start: usize,
     /// The source line without its line break (`\n` or `\r\n`); `None` for a delete.
     pub source: Option<Bytes>,
     /// Number of the action line in the body, from 1.
@@ -71,7 +75,9 @@ pub fn parse(body: &Bytes) -> Result<Vec<Operation>, BulkError> {
     }
     let mut lines = Lines { body, at: 0, number: 0 };
     let mut operations = Vec::new();
-    while let Some(line) = lines.next_line()? {
+    loop {
+        let start = lines.at;
+        let Some(line) = lines.next_line()? else { break };
         // Elasticsearch passes over blank lines where an action may stand.
         if line.trim_ascii().is_empty() {
             continue;
@@ -79,6 +85,7 @@ pub fn parse(body: &Bytes) -> Result<Vec<Operation>, BulkError> {
         let number = lines.number;
         let (action, fields) =
             action::parse_line(&line).map_err(|reason| BulkError::ActionLine { line: number, reason })?;
+        let source_start = lines.at;
         let source = if action.has_source() {
             let missing = BulkError::SourceMissing { line: number, action: action.name() };
             let source = lines.next_line()?.ok_or_else(|| missing.clone())?;
@@ -89,7 +96,7 @@ pub fn parse(body: &Bytes) -> Result<Vec<Operation>, BulkError> {
         } else {
             None
         };
-        operations.push(Operation { action, fields, action_line: line, source, line: number });
+        operations.push(Operation { action, fields, span: start..lines.at, source_start, source, line: number });
     }
     if operations.is_empty() { Err(BulkError::NoOperations) } else { Ok(operations) }
 }

@@ -177,6 +177,14 @@ impl ClusterClient {
         body: Option<Bytes>,
         timeout: Duration,
     ) -> Result<Answer, CallError> {
+        self.exchange(self.request(method, path, body)?, timeout).await
+    }
+
+    /// The request that [`ClusterClient::call`] sends, for whoever reads the answer in a way of his own.
+    ///
+    /// # Errors
+    /// When `path` is none.
+    pub fn request(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Request<Body>, CallError> {
         let content_type = if path.contains("_bulk") { "application/x-ndjson" } else { "application/json" };
         let mut request = Request::builder().method(method).uri(path);
         if let Some(authorization) = &self.authorization {
@@ -185,8 +193,7 @@ impl ClusterClient {
         if body.is_some() {
             request = request.header(CONTENT_TYPE, content_type);
         }
-        let request = request.body(body.map_or_else(empty, full)).map_err(|error| self.not_sent(error))?;
-        self.exchange(request, timeout).await
+        request.body(body.map_or_else(empty, full)).map_err(|error| self.not_sent(error))
     }
 
     /// Asks for JSON with the service account.

@@ -1,1 +1,97 @@
-//! understudy-gateway
+//! The gateway of Understudy: speaks Elasticsearch to applications, writes to the primary, and publishes what each write
+//! did.
+//!
+//! ```text
+//! server ─► service ─► route ─┬─► forward (all that is not a write)
+//!                             ├─► body ─► write::{bulk, document} ─► replicate ─► log, guard, schema
+//!                             └─► index_admin
+//! ```
+
+pub mod body;
+pub mod document_id;
+pub mod forward;
+pub mod gate;
+pub mod gateway;
+pub mod guard;
+pub mod index_admin;
+pub mod log;
+pub mod metrics;
+pub mod refusal;
+pub mod replicate;
+pub mod reply;
+pub mod route;
+pub mod schema;
+pub mod server;
+pub mod service;
+pub mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use gateway::Gateway;
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use understudy_common::{
+    admin::{self, Health},
+    cluster::BoxError,
+    config::Config,
+};
+
+/// A load balancer must have noticed that the gateway is not ready before it stops to accept.
+const NOTICE: Duration = Duration::from_secs(1);
+
+struct GatewayHealth {
+    gateway: Arc<Gateway>,
+    stop: CancellationToken,
+}
+
+impl Health for GatewayHealth {
+    /// Ready while it is not draining. When the primary or Kafka is down it must stay behind the load balancer, to answer
+    /// reads and to refuse writes with a reason.
+    fn ready(&self) -> Result<(), String> {
+        if self.stop.is_cancelled() { Err("draining".to_owned()) } else { Ok(()) }
+    }
+
+    fn metrics(&self) -> &Registry {
+        &self.gateway.metrics.registry
+    }
+}
+
+/// Runs a gateway until `stop`, then drains it.
+///
+/// # Errors
+/// When librdkafka refuses an option.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<(), BoxError> {
+    let gateway = Arc::new(Gateway::new(&config)?);
+    let ended = CancellationToken::new();
+    let health = Arc::new(GatewayHealth { gateway: gateway.clone(), stop: stop.clone() });
+    let admin = tokio::spawn(admin::serve(admin_listener, health, ended.clone().cancelled_owned()));
+    let opening = tokio::spawn({
+        let (gateway, config, stop) = (gateway.clone(), config.clone(), stop.clone());
+        async move { gateway.open(&config, &stop).await }
+    });
+    let closing = CancellationToken::new();
+    tokio::spawn({
+        let (stop, closing) = (stop.clone(), closing.clone());
+        async move {
+            stop.cancelled().await;
+            tokio::time::sleep(NOTICE).await;
+            closing.cancel();
+        }
+    });
+    server::serve(gateway.clone(), listener, closing, config.gateway.drain_timeout).await;
+    gateway.tasks.close();
+    // Writes whose clients are gone, and settlements.
+    if tokio::time::timeout(config.gateway.drain_timeout, gateway.tasks.wait()).await.is_err() {
+        tracing::warn!("some writes did not end in time; their intents stay open");
+    }
+    gateway.log.flush().await;
+    ended.cancel();
+    let _ = tokio::join!(admin, opening);
+    Ok(())
+}

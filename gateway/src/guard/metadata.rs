@@ -1,0 +1,264 @@
+//! What indices are like at a cluster state: read when the state moved, remembered while it does not.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use understudy_common::cluster::{CallError, ClusterClient, path_part};
+
+use super::{IndexLookup, IndexState, Sight, StateId};
+
+/// Why the states of indices are not known.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum MetadataError {
+    /// The cluster did not say.
+    #[error(transparent)]
+    Call(#[from] Arc<CallError>),
+    /// It moved on at every try.
+    #[error("the cluster state kept moving while it was read")]
+    Restless,
+}
+
+/// Reads and remembers the states of indices.
+pub struct Metadata {
+    cluster: ClusterClient,
+    timeout: Duration,
+    known: Mutex<Option<Sight>>,
+}
+
+/// Elasticsearch takes request lines of up to 4 KiB (`http.max_initial_line_length`).
+const NAMES_IN_A_PATH: usize = 2_500;
+const TRIES: usize = 5;
+/// Names that are remembered for one state.
+const REMEMBERED: usize = 10_000;
+
+const FILTER: &str = "cluster_uuid,version,state_uuid,metadata.indices.*.version,metadata.indices.*.mapping_version,\
+metadata.indices.*.settings_version,metadata.indices.*.aliases_version,metadata.indices.*.routing_num_shards,\
+metadata.indices.*.aliases,metadata.indices.*.settings.index.uuid,metadata.indices.*.settings.index.default_pipeline,\
+metadata.indices.*.settings.index.final_pipeline";
+
+#[derive(Deserialize)]
+struct StateBody {
+    #[serde(flatten)]
+    id: StateId,
+    #[serde(default)]
+    metadata: MetadataBody,
+}
+
+#[derive(Deserialize, Default)]
+struct MetadataBody {
+    #[serde(default)]
+    indices: BTreeMap<String, IndexBody>,
+}
+
+#[derive(Deserialize)]
+struct IndexBody {
+    version: u64,
+    mapping_version: u64,
+    settings_version: u64,
+    aliases_version: u64,
+    routing_num_shards: u64,
+    #[serde(default)]
+    aliases: Vec<String>,
+    settings: SettingsBody,
+}
+
+#[derive(Deserialize)]
+struct SettingsBody {
+    index: IndexSettingsBody,
+}
+
+#[derive(Deserialize)]
+struct IndexSettingsBody {
+    uuid: Arc<str>,
+    default_pipeline: Option<String>,
+    final_pipeline: Option<String>,
+}
+
+impl Metadata {
+    /// Reads from `cluster`.
+    #[must_use]
+    pub fn new(cluster: ClusterClient, timeout: Duration) -> Self {
+        Self { cluster, timeout, known: Mutex::new(None) }
+    }
+
+    /// The states of `names` at `state`, or at a later one.
+    ///
+    /// # Errors
+    /// When the cluster does not say.
+    pub async fn at(&self, state: &StateId, names: &BTreeSet<Arc<str>>) -> Result<Sight, MetadataError> {
+        if let Some(known) = self.remembered(state, names) {
+            return Ok(known);
+        }
+        self.read(names).await
+    }
+
+    /// The states of `names` as they are now.
+    ///
+    /// # Errors
+    /// When the cluster does not say.
+    pub async fn read(&self, names: &BTreeSet<Arc<str>>) -> Result<Sight, MetadataError> {
+        'tries: for _ in 0..TRIES {
+            let mut sight: Option<Sight> = None;
+            for names in in_paths(names) {
+                let part = self.read_part(&names).await?;
+                match &mut sight {
+                    None => sight = Some(part),
+                    // All parts must be of one state.
+                    Some(sight) if sight.state != part.state => continue 'tries,
+                    Some(sight) => sight.indices.extend(part.indices),
+                }
+            }
+            let sight = sight.ok_or(MetadataError::Restless)?;
+            self.remember(&sight);
+            return Ok(sight);
+        }
+        Err(MetadataError::Restless)
+    }
+
+    async fn read_part(&self, names: &[Arc<str>]) -> Result<Sight, MetadataError> {
+        let list = names.iter().map(|name| path_part(name)).collect::<Vec<_>>().join(",");
+        let path = format!(
+            "/_cluster/state/version,metadata/{list}?expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true&filter_path={FILTER}"
+        );
+        let body: StateBody = self.cluster.get_json(&path, self.timeout).await.map_err(Arc::new)?;
+        Ok(sight(body, names))
+    }
+
+    fn remembered(&self, state: &StateId, names: &BTreeSet<Arc<str>>) -> Option<Sight> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.as_ref().filter(|known| known.state == *state)?;
+        let indices = names
+            .iter()
+            .map(|name| known.indices.get(name).map(|lookup| (name.clone(), lookup.clone())))
+            .collect::<Option<_>>()?;
+        Some(Sight { state: state.clone(), indices })
+    }
+
+    fn remember(&self, sight: &Sight) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.as_mut() {
+            Some(known) if known.state == sight.state && known.indices.len() < REMEMBERED => {
+                known.indices.extend(sight.indices.clone());
+            }
+            // Two readers may come back in any order: the later state stays.
+            Some(known)
+                if known.state.version > sight.state.version
+                    && known.state.cluster_uuid == sight.state.cluster_uuid => {}
+            _ => *known = Some(sight.clone()),
+        }
+    }
+}
+
+/// Lists of names, each short enough for a path.
+fn in_paths(names: &BTreeSet<Arc<str>>) -> Vec<Vec<Arc<str>>> {
+    let mut lists: Vec<Vec<Arc<str>>> = Vec::new();
+    let mut length = usize::MAX;
+    for name in names {
+        let more = 3 * name.len() + 1;
+        if length.saturating_add(more) > NAMES_IN_A_PATH {
+            lists.push(Vec::new());
+            length = 0;
+        }
+        length += more;
+        lists.last_mut().expect("one was pushed").push(name.clone());
+    }
+    lists
+}
+
+fn sight(mut body: StateBody, names: &[Arc<str>]) -> Sight {
+    // An alias is answered with the indices behind it, and a data stream with its backing indices, which do not name it:
+    // when an index came that nothing explains, a name that is missing is taken for a stream. That refuses, it never
+    // lets through.
+    let asked = |found: &str| names.iter().any(|name| **name == *found);
+    let aliases: BTreeSet<String> =
+        body.metadata.indices.values().flat_map(|index| index.aliases.iter().cloned()).collect();
+    let stranger = body
+        .metadata
+        .indices
+        .iter()
+        .any(|(found, index)| !asked(found) && !index.aliases.iter().any(|alias| asked(alias)));
+    let indices = names
+        .iter()
+        .map(|name| {
+            let lookup = match body.metadata.indices.remove(&**name) {
+                Some(index) => IndexLookup::Concrete(Arc::new(state(index))),
+                None if stranger || aliases.contains(&**name) => IndexLookup::Other,
+                None => IndexLookup::Absent,
+            };
+            (name.clone(), lookup)
+        })
+        .collect();
+    Sight { state: body.id, indices }
+}
+
+fn state(index: IndexBody) -> IndexState {
+    let names_one = |pipeline: &Option<String>| pipeline.as_deref().is_some_and(|name| name != "_none");
+    let settings = index.settings.index;
+    IndexState {
+        has_pipeline: names_one(&settings.default_pipeline) || names_one(&settings.final_pipeline),
+        uuid: settings.uuid,
+        metadata_version: index.version,
+        mapping_version: index.mapping_version,
+        settings_version: index.settings_version,
+        aliases_version: index.aliases_version,
+        routing_num_shards: index.routing_num_shards,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(indices: &str, names: &[&str]) -> Sight {
+        let body = format!(
+            "{{\"cluster_uuid\":\"c\",\"version\":1,\"state_uuid\":\"s\",\"metadata\":{{\"indices\":{indices}}}}}"
+        );
+        let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
+        sight(serde_json::from_str(&body).unwrap(), &names)
+    }
+
+    fn index(aliases: &str, more: &str) -> String {
+        format!(
+            "{{\"version\":3,\"mapping_version\":2,\"settings_version\":1,\"aliases_version\":1,\"routing_num_shards\":1024,\"aliases\":{aliases},\"settings\":{{\"index\":{{\"uuid\":\"u\"{more}}}}}}}"
+        )
+    }
+
+    #[test]
+    fn names_are_indices_aliases_streams_or_nothing() {
+        let one = format!("{{\"a\":{}}}", index("[\"alias\"]", ""));
+        let sight = seen(&one, &["a", "alias", "new"]);
+        assert!(
+            matches!(sight.lookup("a"), IndexLookup::Concrete(state) if state.mapping_version == 2 && !state.has_pipeline)
+        );
+        assert_eq!(sight.lookup("alias"), &IndexLookup::Other);
+        assert_eq!(sight.lookup("new"), &IndexLookup::Absent);
+        let stream = format!("{{\".ds-logs-000001\":{}}}", index("[]", ""));
+        assert_eq!(seen(&stream, &["logs"]).lookup("logs"), &IndexLookup::Other);
+        assert_eq!(seen("{}", &["new"]).lookup("new"), &IndexLookup::Absent);
+        assert_eq!(seen("{}", &["new"]).lookup("never asked"), &IndexLookup::Other);
+    }
+
+    #[test]
+    fn pipelines_are_seen_and_none_is_none() {
+        for (more, has) in [
+            (",\"default_pipeline\":\"p\"", true),
+            (",\"final_pipeline\":\"p\"", true),
+            (",\"default_pipeline\":\"_none\"", false),
+        ] {
+            let sight = seen(&format!("{{\"a\":{}}}", index("[]", more)), &["a"]);
+            assert!(matches!(sight.lookup("a"), IndexLookup::Concrete(state) if state.has_pipeline == has), "{more}");
+        }
+    }
+
+    #[test]
+    fn long_lists_of_names_are_parted() {
+        let names: BTreeSet<Arc<str>> = (0..100).map(|n| Arc::from(format!("{}-{n}", "x".repeat(200)))).collect();
+        let lists = in_paths(&names);
+        assert!(lists.iter().all(|list| list.iter().map(|name| 3 * name.len() + 1).sum::<usize>() <= NAMES_IN_A_PATH));
+        assert_eq!(lists.concat(), names.into_iter().collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,122 @@
+//! The gateway's metrics.
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets};
+
+/// Everything the gateway counts.
+pub struct Metrics {
+    /// Where it is registered.
+    pub registry: Registry,
+    /// Requests by class (`pass`, `bulk`, `document`, `index`, `refused`) and status.
+    pub requests: IntCounterVec,
+    /// Refusals by reason.
+    pub refusals: IntCounterVec,
+    /// Intents that this gateway opened and has not settled.
+    pub open_intents: IntGauge,
+    /// Intents that this gateway left open for good.
+    pub intents_left_open: IntCounter,
+    /// Effects that were published, by kind (`put`, `delete`).
+    pub effects: IntCounterVec,
+    /// Records of effects that came too late after their ticket.
+    pub void_effects: IntCounter,
+    /// Schema records that were published.
+    pub schemas: IntCounter,
+    /// Waiting for tickets.
+    pub ticket_seconds: Histogram,
+    /// Waiting for the primary's answer to a write.
+    pub primary_seconds: Histogram,
+    /// Waiting for the guard.
+    pub guard_seconds: Histogram,
+    /// Waiting for the acknowledgements of effects.
+    pub publish_seconds: Histogram,
+    /// Bytes of writes under way.
+    pub bytes_in_flight: IntGauge,
+    /// Whether the gateway takes writes.
+    pub writes_open: IntGauge,
+}
+
+impl Metrics {
+    /// Registers everything.
+    ///
+    /// # Panics
+    /// When two metrics have one name, which a test would show.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        macro_rules! register {
+            ($metric:expr) => {{
+                let metric = $metric.expect("a valid metric");
+                registry.register(Box::new(metric.clone())).expect("names are unique");
+                metric
+            }};
+        }
+        let by = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let seconds = |name: &str, help: &str| {
+            let buckets = exponential_buckets(0.000_25, 2.0, 18).expect("valid buckets");
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
+        };
+        Self {
+            requests: register!(by(
+                "understudy_requests_total",
+                "Requests of clients by class and status",
+                &["class", "status"]
+            )),
+            refusals: register!(by(
+                "understudy_refusals_total",
+                "Requests that the gateway itself refused, by error type",
+                &["reason"]
+            )),
+            open_intents: register!(IntGauge::new(
+                "understudy_open_intents",
+                "Intents of this gateway that are not settled: writes under way, and those that were left open"
+            )),
+            intents_left_open: register!(IntCounter::new(
+                "understudy_intents_left_open_total",
+                "Writes whose intent was left open, because their outcome is unknown or not in the log"
+            )),
+            effects: register!(by(
+                "understudy_effects_published_total",
+                "Effects that are in the log of every target, by kind",
+                &["kind"]
+            )),
+            void_effects: register!(IntCounter::new(
+                "understudy_void_effects_total",
+                "Records of effects that came too late after their ticket and count as not published"
+            )),
+            schemas: register!(IntCounter::new(
+                "understudy_schemas_published_total",
+                "Records of what an index is like"
+            )),
+            ticket_seconds: register!(seconds(
+                "understudy_ticket_seconds",
+                "Waiting for the acknowledgement of a ticket"
+            )),
+            primary_seconds: register!(seconds(
+                "understudy_primary_seconds",
+                "Waiting for the primary's answer to a write"
+            )),
+            guard_seconds: register!(seconds(
+                "understudy_guard_seconds",
+                "Looking at the cluster state after an answer"
+            )),
+            publish_seconds: register!(seconds(
+                "understudy_publish_seconds",
+                "Waiting for the acknowledgements of effects"
+            )),
+            bytes_in_flight: register!(IntGauge::new(
+                "understudy_bytes_in_flight",
+                "Bodies of writes under way, in bytes"
+            )),
+            writes_open: register!(IntGauge::new(
+                "understudy_writes_open",
+                "1 when the gateway takes writes, 0 while Kafka or its topics are not ready"
+            )),
+            registry,
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}

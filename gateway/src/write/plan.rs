@@ -1,0 +1,95 @@
+//! A write that can be replicated: what goes to the primary, and which documents it touches.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::{Method, StatusCode};
+use understudy_common::{bulk::Action, document::DocumentKey, record};
+
+use crate::{refusal::Refusal, reply::ReplyShape};
+
+/// A write that can be replicated.
+#[derive(Clone, Debug)]
+pub struct PlannedWrite {
+    /// Method of the request to the primary.
+    pub method: Method,
+    /// Path and query of the request to the primary.
+    pub path: String,
+    /// Its body, in pieces: slices of the client's body wherever nothing had to be added.
+    pub body: Vec<Bytes>,
+    /// What it does to which documents, in order.
+    pub items: Vec<PlannedItem>,
+    /// How the primary's answer is to be read.
+    pub shape: AnswerShape,
+    /// How the client wants its reply.
+    pub reply: ReplyShape,
+}
+
+/// What a write does to one document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedItem {
+    /// The document, as the request names it.
+    pub key: DocumentKey,
+    /// What is done.
+    pub action: Action,
+    /// The source in the form in which a record holds it; `None` for a delete.
+    pub source: Option<Bytes>,
+    /// Line of the action in a bulk, for errors.
+    pub line: Option<usize>,
+}
+
+/// The two shapes of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerShape {
+    /// `{"items":[…]}`.
+    Bulk,
+    /// One document.
+    Document,
+}
+
+/// What a plan must keep to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest record that Kafka takes, in bytes.
+    pub record_bytes: usize,
+}
+
+impl PlannedItem {
+    /// `line 3: ` or nothing.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.line.map(|line| format!("line {line}: ")).unwrap_or_default()
+    }
+
+    /// Refuses a document that would not fit into a record.
+    pub(super) fn check_size(&self, limits: Limits) -> Result<(), Refusal> {
+        let source = self.source.as_ref().map_or(0, Bytes::len);
+        let bytes = record::encoded_len(&self.key.index, &self.key.id, self.key.routing.as_deref(), source);
+        if bytes > limits.record_bytes {
+            return Err(Refusal::too_large(format!(
+                "{}the document [{}] takes {bytes} bytes in the log, more than the {} that Kafka is configured to take (kafka.max_message_bytes)",
+                self.place(),
+                self.key.record_key(),
+                limits.record_bytes
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl PlannedWrite {
+    /// Each index that it names, once.
+    #[must_use]
+    pub fn indices(&self) -> std::collections::BTreeSet<Arc<str>> {
+        self.items.iter().map(|item| item.key.index.clone()).collect()
+    }
+}
+
+/// Parameters that every write of documents may have beside those of its own.
+pub(super) const SHARED_PARAMETERS: [&str; 4] = ["routing", "refresh", "timeout", "wait_for_active_shards"];
+
+/// Whether an answer says that nothing was done: refused as a whole, by the primary itself.
+#[must_use]
+pub fn refused_whole(status: StatusCode) -> bool {
+    status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT
+}
