@@ -22,6 +22,28 @@ pub fn stop_on_signal() -> std::io::Result<CancellationToken> {
     Ok(token)
 }
 
+/// Runs a process's one task. Calls into Kafka that still block when it ends are left to end with the process.
+///
+/// # Errors
+/// What the task ended with, or that no runtime could be built.
+pub fn block_on<E: From<std::io::Error>>(task: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(task);
+    runtime.shutdown_background();
+    ended
+}
+
+/// The status to exit with; an error is logged.
+pub fn exit_code<E: std::fmt::Display>(ended: Result<(), E>) -> std::process::ExitCode {
+    match ended {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
 /// 128 random bits as 32 hexadecimal digits: the id of a request.
 #[must_use]
 pub fn random_id() -> String {

@@ -92,6 +92,8 @@ pub async fn run(
     }
     gateway.log.flush().await;
     ended.cancel();
-    let _ = tokio::join!(admin, opening);
+    // It may be waiting for Kafka.
+    opening.abort();
+    let _ = admin.await;
     Ok(())
 }

@@ -177,6 +177,9 @@ impl Log {
 
     /// Waits until everything that was sent is acknowledged or given up.
     pub async fn flush(&self) {
+        if self.is_down() {
+            return;
+        }
         self.publisher.flush(self.publish_timeout).await;
     }
 }

@@ -43,16 +43,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::init(&config.log);
-    match serve(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    process::exit_code(process::block_on(serve(config)))
 }
 
-#[tokio::main]
 async fn serve(config: Config) -> anyhow::Result<()> {
     let bind = async |key: &str, address: &str| {
         TcpListener::bind(address).await.with_context(|| format!("{key}: cannot listen on {address}"))
@@ -66,7 +59,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         "gateway is listening"
     );
     let stop = process::stop_on_signal()?;
-    understudy_gateway::run(config, listener, admin_listener, stop).await.map_err(|error| anyhow::anyhow!(error))?;
+    understudy_gateway::run(config, listener, admin_listener, stop).await.map_err(anyhow::Error::from_boxed)?;
     tracing::info!("gateway has stopped");
     Ok(())
 }

@@ -41,9 +41,6 @@ pub enum SchemaError {
         /// What is wrong.
         reason: String,
     },
-    /// Its mapping moved on at every try.
-    #[error("the mapping of index [{0}] kept moving while it was published")]
-    Restless(Arc<str>),
     /// Kafka did not take it.
     #[error("the schema is not in the log: {0}")]
     Publish(#[from] PublishError),
@@ -74,7 +71,7 @@ impl Versions {
     }
 }
 
-const TRIES: usize = 8;
+const TRIES: usize = 4;
 /// UUIDs that are remembered; past it everything is published once more, which is harmless.
 const REMEMBERED: usize = 20_000;
 
@@ -126,7 +123,9 @@ impl Schemas {
     }
 
     /// Publishes until what was published is what stands there afterwards: so of several gateways the one that comes last
-    /// to the log has published the newest, and compaction keeps it.
+    /// to the log has published the newest, and compaction keeps it. An index that keeps moving, or a primary that is gone
+    /// by then, is no reason to hold effects back: what they need is in the log. It is only not remembered, so that the
+    /// next write publishes again.
     async fn publish(&self, epoch: u64, index: &Arc<str>, uuid: Option<&Arc<str>>) -> Result<(), SchemaError> {
         let mut state = self.state(index, uuid).await?;
         for _ in 0..TRIES {
@@ -139,19 +138,28 @@ impl Schemas {
                 mapping = state.mapping_version,
                 "published a schema"
             );
-            let now = self.state(index, Some(&state.uuid)).await?;
-            let settled = Versions::of(&now) == Versions::of(&state);
-            let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
-            if published.len() >= REMEMBERED {
-                published.clear();
-            }
-            published.insert(state.uuid.clone(), Versions::of(&state));
-            if settled {
+            let now = match self.state(index, Some(&state.uuid)).await {
+                Ok(now) => now,
+                Err(error) => {
+                    tracing::warn!(index = &**index, %error, "a schema was published and could not be compared again");
+                    return Ok(());
+                }
+            };
+            if Versions::of(&now) == Versions::of(&state) {
+                self.remember(&state);
                 return Ok(());
             }
             state = now;
         }
-        Err(SchemaError::Restless(index.clone()))
+        Ok(())
+    }
+
+    fn remember(&self, state: &IndexState) {
+        let mut published = self.published.lock().unwrap_or_else(PoisonError::into_inner);
+        if published.len() >= REMEMBERED {
+            published.clear();
+        }
+        published.insert(state.uuid.clone(), Versions::of(state));
     }
 
     async fn state(&self, index: &Arc<str>, uuid: Option<&Arc<str>>) -> Result<Arc<IndexState>, SchemaError> {

@@ -22,3 +22,19 @@ pub fn client_config(kafka: &KafkaConfig, client_id: &str) -> ClientConfig {
     }
     config
 }
+
+/// What librdkafka says of itself, at levels as ours mean them: it mends what it reports, so nothing is lost; whether a
+/// write or a partition suffers is said by whoever waits for it.
+pub fn log_line(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            tracing::error!(target: "librdkafka", facility, message);
+        }
+        // A broker that starts, or a connection that is refused: reported for as long as it lasts.
+        _ if ["GETPID", "FAIL"].contains(&facility) => tracing::debug!(target: "librdkafka", facility, message),
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
+            tracing::warn!(target: "librdkafka", facility, message);
+        }
+        _ => tracing::debug!(target: "librdkafka", facility, message),
+    }
+}

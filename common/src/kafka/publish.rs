@@ -10,6 +10,7 @@ use std::{
 
 use rdkafka::{
     ClientContext,
+    config::RDKafkaLogLevel,
     error::KafkaError,
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer},
@@ -17,7 +18,7 @@ use rdkafka::{
 };
 use tokio::time::Instant;
 
-use super::client_config;
+use super::{client_config, log_line};
 use crate::config::KafkaConfig;
 
 /// An acknowledged record.
@@ -62,6 +63,10 @@ struct Watch {
 }
 
 impl ClientContext for Watch {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log_line(level, facility, message);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             if !self.down.swap(true, Ordering::AcqRel) {

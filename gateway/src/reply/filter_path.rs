@@ -68,7 +68,7 @@ fn names(pattern: &str) -> Vec<String> {
 fn below<'a>(field: &str, patterns: &Rest<'a>) -> Option<Rest<'a>> {
     let mut rest = Rest::new();
     for pattern in patterns {
-        let Some((first, others)) = pattern.split_first() else { return None };
+        let (first, others) = pattern.split_first()?;
         if first == "**" {
             // Any number of names: stay, or let the next name meet this field.
             rest.push(pattern);

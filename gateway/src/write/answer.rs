@@ -73,7 +73,7 @@ enum BulkItem {
 struct ItemBody {
     status: u16,
     #[serde(rename = "_index")]
-    index: String,
+    index: Option<String>,
     #[serde(rename = "_id")]
     id: Option<String>,
     result: Option<String>,
@@ -121,10 +121,10 @@ fn read_bulk(status: StatusCode, body: &Bytes, items: usize) -> Answer {
 }
 
 fn item_outcome(item: ItemBody) -> Outcome {
-    match (item.status, item.id, item.result, item.seq_no, item.primary_term) {
+    match (item.status, item.index, item.id, item.result, item.seq_no, item.primary_term) {
         // A delete that found nothing moves the tombstone: it has a sequence number and is done.
-        (200..=299 | 404, Some(id), Some(result), Some(seq_no), Some(primary_term)) => {
-            Outcome::Done(Done { index: item.index, id, result, seq_no, primary_term })
+        (200..=299 | 404, Some(index), Some(id), Some(result), Some(seq_no), Some(primary_term)) => {
+            Outcome::Done(Done { index, id, result, seq_no, primary_term })
         }
         (409, ..) => Outcome::Conflict,
         (status @ 400..=499, ..) if status != 408 => Outcome::Refused(status),

@@ -1,0 +1,66 @@
+# One entry for every habit. `make` lists the recipes.
+SHELL := /bin/bash
+STACK := deploy/local/stack
+CARGO := cargo
+.DEFAULT_GOAL := help
+.PHONY: help prerequisites build up down status wipe demo test lint unit stack-test demo-short docs format
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  make kill-PART, start-PART, stop-PART   PART: kafka primary backup gateway-1 gateway-2 consumer-1 consumer-2 lb"
+
+prerequisites:
+	@deploy/local/prerequisites.sh build stack
+	@command -v $(CARGO) > /dev/null || { echo "cargo is missing: install Rust 1.88 or later with rustup"; exit 1; }
+
+build: prerequisites ## all binaries, into target/debug
+	@$(CARGO) build --workspace --locked
+
+up: build ## the whole system as local processes: http://127.0.0.1:9200
+	@$(STACK) up
+
+down: ## stop the local stack
+	@$(STACK) down
+
+status: ## what runs, where, and its log
+	@$(STACK) status
+
+wipe: ## remove the data of a stopped local stack
+	@$(STACK) wipe
+
+kill-%:
+	@$(STACK) kill $*
+
+start-%:
+	@$(STACK) start $*
+
+stop-%:
+	@$(STACK) stop $*
+
+demo: build ## watch a standby take everything that is done to its primary
+	@deploy/local/prerequisites.sh demo
+	@target/debug/understudy-demo
+
+demo-short: build
+	@deploy/local/prerequisites.sh demo
+	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
+
+test: ## everything: format, lints, docs, unit tests, the real stack, a short demo; with the time of each
+	@tests/everything lint unit stack-test demo-short
+
+format: ## format the code
+	@$(CARGO) fmt --all
+
+lint: prerequisites ## format, clippy and documentation, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+
+unit: build ## what needs no server
+	$(CARGO) test --workspace --exclude understudy-tests --locked
+
+stack-test: build ## what needs real servers: starts them on free ports, stops them afterwards
+	tests/run
+
+docs: ## the code's documentation
+	$(CARGO) doc --workspace --no-deps --open
