@@ -39,7 +39,7 @@ pub enum BulkError {
     #[error("request body is required")]
     Empty,
     /// Blank lines only.
-    #[error("no requests added")]
+    #[error("no requests added: there are blank lines only")]
     NoOperations,
     /// The last line has no line break.
     #[error("line {line}: the bulk request must be terminated by a newline [\\n]")]

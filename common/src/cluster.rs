@@ -15,6 +15,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use crate::config::ClusterConfig;
@@ -185,7 +186,9 @@ impl ClusterClient {
     /// # Errors
     /// When `path` is none.
     pub fn request(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Request<Body>, CallError> {
-        let content_type = if path.contains("_bulk") { "application/x-ndjson" } else { "application/json" };
+        // An index may be named `my_bulk`.
+        let is_bulk = path.split('?').next().is_some_and(|path| path.ends_with("/_bulk"));
+        let content_type = if is_bulk { "application/x-ndjson" } else { "application/json" };
         let mut request = Request::builder().method(method).uri(path);
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
@@ -245,8 +248,11 @@ fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A part of a path, so that nothing in it is read as a separator.
+/// What stays as it is in a part of a path or of a query. A dot does not: a proxy would take `..` for a step up.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
+/// A part of a path or of a query, so that nothing in it is read as a separator.
 #[must_use]
 pub fn path_part(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(text, ENCODED).to_string()
 }

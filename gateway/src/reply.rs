@@ -45,7 +45,9 @@ impl ReplyShape {
             return body.clone();
         }
         let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.clone() };
-        if let Some(filter) = &self.filter_path {
+        // Elasticsearch cuts no errors (`RestChannel.newErrorBuilder`).
+        let is_error = value.get("error").is_some() && value.get("status").is_some();
+        if let Some(filter) = self.filter_path.as_ref().filter(|_| !is_error) {
             value = filter.apply(&value);
         }
         self.print(&value)

@@ -1,2 +1,74 @@
-//! demo
-fn main() {}
+//! `make demo`: a story that a newcomer watches in a terminal. Everything in it is real: Kafka, two clusters, gateways,
+//! consumers, `kill -9`.
+//!
+//! ```text
+//! settings ─► program (what will happen) ─► system: up ─► flights: fetch, load ─► acts, each with a verdict ─► summary
+//!                                                          writers: load from outside, through the load balancer
+//!                                                          verify: understudy's own comparison of both sides
+//! ```
+
+mod acts;
+mod demo;
+mod flights;
+mod program;
+mod screen;
+mod settings;
+mod system;
+mod verify;
+mod writers;
+
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{screen::Screen, settings::Settings, system::System};
+
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let screen = Screen::new();
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("understudy-demo: {error:#}");
+            return ExitCode::from(64);
+        }
+    };
+    let system = System::new(&settings, screen);
+    let played = tokio::select! {
+        played = program::play(&settings, &system, screen) => Some(played),
+        () = interrupted() => None,
+    };
+    let code = match played {
+        Some(Ok(true)) => ExitCode::SUCCESS,
+        Some(Ok(false)) => ExitCode::FAILURE,
+        Some(Err(error)) => {
+            screen.trouble(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+        None => {
+            screen.trouble("interrupted");
+            ExitCode::from(INTERRUPTED)
+        }
+    };
+    if settings.keep && played_to_the_end(code) {
+        system.say_where_it_is()
+    } else {
+        system.stop().await
+    }
+    code
+}
+
+/// Whoever interrupts wants everything gone.
+fn played_to_the_end(code: ExitCode) -> bool {
+    code != ExitCode::from(INTERRUPTED)
+}
+
+async fn interrupted() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -16,6 +16,7 @@ search_settings() {
         network.host=127.0.0.1 "http.port=${!http}" "transport.port=${!transport}" \
         discovery.type=single-node \
         node.store.allow_mmap=false \
+        indices.breaker.total.use_real_memory=false \
         cluster.routing.allocation.disk.threshold_enabled=false
 }
 

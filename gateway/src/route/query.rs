@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
+use understudy_common::cluster::path_part;
 
 use crate::refusal::Refusal;
 
@@ -72,17 +73,8 @@ impl Query {
     /// Written anew, with its `?`, or nothing.
     #[must_use]
     pub fn encode(&self) -> String {
-        let pairs: Vec<String> = self
-            .parameters
-            .iter()
-            .map(|(name, value)| {
-                format!(
-                    "{}={}",
-                    utf8_percent_encode(name, NON_ALPHANUMERIC),
-                    utf8_percent_encode(value, NON_ALPHANUMERIC)
-                )
-            })
-            .collect();
+        let pairs: Vec<String> =
+            self.parameters.iter().map(|(name, value)| format!("{}={}", path_part(name), path_part(value))).collect();
         if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
     }
 }
@@ -114,7 +106,7 @@ mod tests {
     fn decodes_and_encodes() {
         let query = Query::parse("routing=a+b%2Fc&pretty&refresh=wait_for&routing=z%20").unwrap();
         assert_eq!(query.get("routing"), Some("z "));
-        assert_eq!(query.encode(), "?pretty=&refresh=wait%5Ffor&routing=z%20");
+        assert_eq!(query.encode(), "?pretty=&refresh=wait_for&routing=z%20");
         assert_eq!(Query::parse("").unwrap().encode(), "");
     }
 

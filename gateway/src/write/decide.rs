@@ -77,8 +77,7 @@ pub fn check_before(items: &[PlannedItem], before: &Sight) -> Result<(), Refusal
         if !seen.insert((index, item.action == Action::Delete)) {
             continue;
         }
-        let refuse =
-            |what: &str| Err(Refusal::not_replicated(format!("{}{what}, so nothing was executed", item.place())));
+        let refuse = |what: &str| Err(Refusal::not_replicated(format!("{}nothing was executed: {what}", item.place())));
         match before.lookup(index) {
             IndexLookup::Other => {
                 return refuse(&format!(

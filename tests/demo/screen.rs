@@ -1,0 +1,190 @@
+//! What is printed, and how.
+
+use std::{io::IsTerminal, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// The terminal, or whatever output goes to.
+#[derive(Clone, Copy)]
+pub struct Screen {
+    colours: bool,
+}
+
+/// No line is longer.
+const WIDTH: usize = 96;
+const LABEL: usize = 8;
+
+impl Screen {
+    pub fn new() -> Self {
+        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self { colours: std::io::stdout().is_terminal() && !plain }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// The beginning of a part.
+    pub fn heading(self, text: &str) {
+        let rule = "─".repeat((WIDTH - 4).saturating_sub(text.chars().count()));
+        println!("\n{} {} {}\n", self.paint("2", "──"), self.paint("1", text), self.paint("2", &rule));
+    }
+
+    /// A paragraph.
+    pub fn say(self, text: &str) {
+        for line in wrapped(text, WIDTH - 2) {
+            println!("  {line}");
+        }
+    }
+
+    /// What was done.
+    pub fn done(self, text: &str) {
+        self.line("36", "done", text);
+    }
+
+    /// What was seen.
+    pub fn seen(self, text: &str) {
+        self.line("34", "seen", text);
+    }
+
+    /// What the comparison says.
+    pub fn verified(self, text: &str) {
+        self.line("35", "verify", text);
+    }
+
+    /// A good end.
+    pub fn pass(self, text: &str) {
+        println!();
+        self.line("1;32", "PASS", text);
+    }
+
+    /// A bad end.
+    pub fn fail(self, text: &str) {
+        println!();
+        self.line("1;31", "FAIL", text);
+    }
+
+    /// What ends the demo early.
+    pub fn trouble(self, text: &str) {
+        println!();
+        self.line("1;31", "stopped", text);
+    }
+
+    fn line(self, code: &str, label: &str, text: &str) {
+        for (place, line) in wrapped(text, WIDTH - LABEL - 2).iter().enumerate() {
+            let label = format!("{:<LABEL$}", if place == 0 { label } else { "" });
+            println!("  {}{line}", self.paint(code, &label));
+        }
+    }
+
+    /// A table; the first row is its head. Columns are as wide as they must be.
+    pub fn table(self, rows: &[Vec<String>]) {
+        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width =
+            |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        for (place, row) in rows.iter().enumerate() {
+            let mut line = String::new();
+            for column in 0..columns {
+                let cell = row.get(column).map_or("", String::as_str);
+                let width = width(column).unwrap_or(0);
+                // Words to the left, figures to the right.
+                let cell = if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
+                line.push_str(&cell);
+                line.push_str("   ");
+            }
+            let line = line.trim_end();
+            println!("  {}", if place == 0 { self.paint("2", line) } else { self.verdicts(line) });
+        }
+    }
+
+    fn verdicts(self, line: &str) -> String {
+        line.replace("PASS", &self.paint("1;32", "PASS")).replace("FAIL", &self.paint("1;31", "FAIL"))
+    }
+
+    /// Something that takes a while; it hides where there is no terminal, and vanishes in the end.
+    pub fn wait(self, text: impl Into<String>) -> Waiting {
+        let bar = ProgressBar::new_spinner();
+        bar.set_style(ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}").expect("a template"));
+        bar.set_message(text.into());
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Waiting { bar }
+    }
+
+    /// As [`Screen::wait`], of something that can be counted.
+    pub fn count(self, text: &'static str, total: u64) -> Waiting {
+        let bar = ProgressBar::new(total);
+        let style = ProgressStyle::with_template("  {msg} [{bar:32}] {human_pos}/{human_len}  {per_sec}  {eta}");
+        bar.set_style(style.expect("a template").progress_chars("=> "));
+        bar.set_message(text);
+        Waiting { bar }
+    }
+}
+
+/// A progress bar that vanishes when it goes out of scope.
+pub struct Waiting {
+    bar: ProgressBar,
+}
+
+impl Waiting {
+    pub fn say(&self, text: impl Into<String>) {
+        self.bar.set_message(text.into());
+    }
+
+    pub fn advance(&self, by: u64) {
+        self.bar.inc(by);
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// Lines of at most `width`, broken between words; line breaks of the text stay.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        for word in paragraph.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// A number with a comma for each thousand.
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Seconds with one digit.
+pub fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_lines_are_easy_to_read() {
+        assert_eq!((number(7), number(1_000), number(1_234_567)), ("7".into(), "1,000".into(), "1,234,567".into()));
+        assert_eq!(wrapped("one two three\n  four", 8), ["one two", "three", "  four"]);
+    }
+}

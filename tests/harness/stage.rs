@@ -1,0 +1,370 @@
+//! One test's own corner of the shared stack.
+
+use std::{
+    collections::BTreeMap,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Output,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use serde_json::Value;
+use understudy_common::{config::Config, kafka::ensure_topics, topics::Topics};
+
+use crate::{
+    Http, Kafka, Process, Record, Stack, differences, eventually,
+    process::{self, Recipe},
+};
+
+mod tidy;
+
+/// A test's own topics, indices, configuration and folder.
+///
+/// When it goes out of scope, its indices and topics are deleted; after a panic they stay, and so does its folder.
+pub struct Stage {
+    stack: Stack,
+    kafka: Kafka,
+    prefix: String,
+    folder: PathBuf,
+    settings: BTreeMap<String, String>,
+    gateways: AtomicUsize,
+    consumers: AtomicUsize,
+}
+
+/// How long a target may take to follow.
+const FOLLOW: Duration = Duration::from_secs(60);
+/// How long a command may take.
+const RUN: Duration = Duration::from_secs(120);
+
+impl Stage {
+    /// A stage on the stack that tests share. The name says what the test is about.
+    ///
+    /// # Panics
+    /// When there is no stack.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let stack = Stack::of_tests();
+        let prefix = unique(name);
+        let folder = std::env::temp_dir().join("understudy-tests").join(&prefix);
+        std::fs::create_dir_all(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let (kafka, primary, backup) = (stack.address("kafka"), stack.address("primary"), stack.address("backup"));
+        let stage = Self {
+            kafka: Kafka::new(&kafka),
+            stack,
+            folder,
+            settings: BTreeMap::new(),
+            gateways: AtomicUsize::new(0),
+            consumers: AtomicUsize::new(0),
+            prefix: prefix.clone(),
+        };
+        stage
+            .set("kafka.bootstrap_servers", vec![kafka])
+            .set("kafka.replication_factor", 1)
+            .set("kafka.partitions", 3)
+            .set("kafka.topic_prefix", prefix.clone())
+            .set("clusters.primary.urls", vec![primary])
+            .set("clusters.backup.urls", vec![backup])
+            .set("unplaced_writes", "refuse")
+            .set("log.level", "info,understudy_gateway=debug,understudy_consumer=debug")
+            .set_raw(
+                "placements",
+                format!(
+                    "[{{name = \"stage\", indices = \"{prefix}-*\", primary = \"primary\", targets = [\"backup\"]}}]"
+                ),
+            )
+    }
+
+    /// Sets a key of the configuration, such as `gateway.intent_timeout`. Processes that run do not hear of it.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn set(self, key: &str, value: impl Into<Value>) -> Self {
+        // Texts, numbers, truths and lists of them are written alike in JSON and TOML.
+        let value = value.into().to_string();
+        self.set_raw(key, value)
+    }
+
+    /// As [`Stage::set`], with the value as TOML has it.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn set_raw(mut self, key: &str, toml: impl Into<String>) -> Self {
+        self.settings.insert(key.to_owned(), toml.into());
+        let lines: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
+        std::fs::write(self.config(), lines).expect("the stage's folder can be written");
+        self
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("understudy.toml")
+    }
+
+    /// The stage's folder.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The stack below.
+    #[must_use]
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// An index of this stage. It is inside the placement; any other name is outside.
+    #[must_use]
+    pub fn index(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    /// A topic of this stage: `target.backup`, `dead.backup`, `intents`, `schema`, `control`.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}.{name}", self.prefix)
+    }
+
+    /// The group of the consumers of `backup`.
+    #[must_use]
+    pub fn group(&self) -> String {
+        Topics::new(&self.prefix).group("backup")
+    }
+
+    /// The primary itself.
+    #[must_use]
+    pub fn primary(&self) -> Http {
+        Http::new(&self.stack.address("primary"))
+    }
+
+    /// The backup itself.
+    #[must_use]
+    pub fn backup(&self) -> Http {
+        Http::new(&self.stack.address("backup"))
+    }
+
+    /// A client that connects to a gateway.
+    #[must_use]
+    pub fn through(&self, gateway: &Process) -> Http {
+        Http::new(gateway.address())
+    }
+
+    /// Kafka itself.
+    #[must_use]
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
+    /// Starts a gateway; it takes writes when this returns.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn gateway(&self) -> Process {
+        self.start_gateway(true).await
+    }
+
+    /// Starts a gateway that answers, and may not take writes yet: Kafka or the primary may be down.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn gateway_that_answers(&self) -> Process {
+        self.start_gateway(false).await
+    }
+
+    /// Starts a consumer of `backup`.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn consumer(&self) -> Process {
+        let name = format!("consumer-{}", self.consumers.fetch_add(1, Ordering::Relaxed) + 1);
+        let admin = free_address();
+        let environment =
+            [("UNDERSTUDY_CONSUMER__NAME", name.clone()), ("UNDERSTUDY_CONSUMER__ADMIN_LISTEN", admin.clone())];
+        let mut recipe = self.recipe("understudy-consumer", &name, environment.into(), &admin);
+        recipe.arguments.extend(["--target".to_owned(), "backup".to_owned()]);
+        started(Process::start(&name, recipe).await)
+    }
+
+    async fn start_gateway(&self, takes_writes: bool) -> Process {
+        let name = format!("gateway-{}", self.gateways.fetch_add(1, Ordering::Relaxed) + 1);
+        let (listen, admin) = (free_address(), free_address());
+        let environment = [
+            ("UNDERSTUDY_GATEWAY__NAME", name.clone()),
+            ("UNDERSTUDY_GATEWAY__LISTEN", listen.clone()),
+            ("UNDERSTUDY_GATEWAY__ADMIN_LISTEN", admin.clone()),
+        ];
+        let mut recipe = self.recipe("understudy-gateway", &name, environment.into(), &admin);
+        recipe.address = Some(format!("http://{listen}"));
+        recipe.takes_writes = takes_writes;
+        started(Process::start(&name, recipe).await)
+    }
+
+    fn recipe(&self, program: &'static str, name: &str, environment: BTreeMap<&str, String>, admin: &str) -> Recipe {
+        Recipe {
+            program,
+            arguments: vec!["--config".to_owned(), self.config().display().to_string()],
+            environment: environment.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            log: self.folder.join(format!("{name}.log")),
+            address: None,
+            admin: format!("http://{admin}"),
+            takes_writes: false,
+        }
+    }
+
+    /// Runs one of our programs to its end, with `--config` of this stage behind the arguments:
+    /// `stage.run("understudy", &["verify", "--json"])`.
+    ///
+    /// # Panics
+    /// When it cannot be started or does not end.
+    pub async fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let command = process::program(program).unwrap_or_else(|error| panic!("{error:#}"));
+        let mut command = tokio::process::Command::from(command);
+        command.args(arguments).arg("--config").arg(self.config()).kill_on_drop(true);
+        let output = tokio::time::timeout(RUN, command.output()).await;
+        let output = output.unwrap_or_else(|_| panic!("{program} {arguments:?} does not end within {RUN:?}"));
+        output.unwrap_or_else(|error| panic!("{program}: {error}"))
+    }
+
+    /// Creates the topics as gateways and consumers do, for a test that comes before them.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub async fn create_topics(&self) {
+        let config = Config::load_with(&self.config(), std::collections::HashMap::new());
+        let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+        let specs = Topics::new(&self.prefix).specs(&config.kafka, &["backup".to_owned()]);
+        eventually(Duration::from_secs(20), "topics are there", async || ensure_topics(&config.kafka, &specs).await)
+            .await;
+    }
+
+    /// Everything that stands in a topic: `stage.records("target.backup")`.
+    ///
+    /// # Panics
+    /// When Kafka does not answer, or there is no such topic.
+    pub async fn records(&self, topic: &str) -> Vec<Record> {
+        self.kafka.records(&self.topic(topic)).await.unwrap_or_else(|error| panic!("{topic}: {error:#}"))
+    }
+
+    /// Appends a record as it is, also a foreign or garbled one; answers partition and offset.
+    ///
+    /// # Panics
+    /// When Kafka does not acknowledge it.
+    pub async fn append(&self, topic: &str, key: &str, value: &[u8], headers: &[(&str, &str)]) -> (i32, i64) {
+        let appended = self.kafka.append(&self.topic(topic), None, key.as_bytes(), Some(value), headers).await;
+        appended.unwrap_or_else(|error| panic!("{topic}: {error:#}"))
+    }
+
+    /// Intents that are not settled, by request id.
+    ///
+    /// # Panics
+    /// When Kafka does not answer, or an intent is no JSON.
+    pub async fn open_intents(&self) -> BTreeMap<String, Value> {
+        let mut open = BTreeMap::new();
+        for record in self.records("intents").await {
+            if record.value.is_some() {
+                open.insert(record.key_text(), record.json());
+            } else {
+                open.remove(&record.key_text());
+            }
+        }
+        open
+    }
+
+    /// Waits until every intent is settled.
+    ///
+    /// # Panics
+    /// When one stays open.
+    pub async fn wait_settled(&self) {
+        let settled = async || {
+            let open = self.open_intents().await;
+            if open.is_empty() { Ok(()) } else { Err(format!("open intents: {open:?}")) }
+        };
+        eventually(FOLLOW, "every intent is settled", settled).await;
+    }
+
+    /// Records that the consumers of `backup` have not committed, by Kafka's own account.
+    ///
+    /// # Panics
+    /// When Kafka does not answer.
+    pub async fn lag(&self) -> u64 {
+        let lag = self.kafka.lag(&self.group(), &self.topic("target.backup")).await;
+        lag.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    /// Waits until the consumers of `backup` have committed everything.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn wait_drained(&self) {
+        self.wait_drained_within(FOLLOW).await;
+    }
+
+    /// As [`Stage::wait_drained`], with a time of its own.
+    ///
+    /// # Panics
+    /// When they do not.
+    pub async fn wait_drained_within(&self, within: Duration) {
+        let topic = self.topic("target.backup");
+        let drained = async || match self.kafka.lag(&self.group(), &topic).await {
+            Ok(0) => Ok(()),
+            Ok(lag) => Err(format!("{lag} records are not committed")),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        eventually(within, "the consumers have drained the topic", drained).await;
+    }
+
+    /// Compares an index on both sides as it is now: documents, their versions, mappings.
+    ///
+    /// # Panics
+    /// When they differ; the message has the first differences.
+    pub async fn assert_equal(&self, index: &str) {
+        let found = differences(&self.primary(), &self.backup(), index).await;
+        let found = found.unwrap_or_else(|error| panic!("{index}: {error:#}"));
+        let first: String = found.iter().take(8).map(|difference| format!("\n  {difference}")).collect();
+        assert!(found.is_empty(), "{index}: {} differences between primary and backup:{first}", found.len());
+    }
+
+    /// Waits until the topic is drained, then compares.
+    ///
+    /// # Panics
+    /// When it is not drained, or the sides differ.
+    pub async fn assert_converges(&self, index: &str) {
+        self.wait_drained().await;
+        self.assert_equal(index).await;
+    }
+}
+
+fn started(process: anyhow::Result<Process>) -> Process {
+    process.unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// An address of this machine where nobody listens. The kernel hands such ports out in turn, so that the next to ask
+/// gets another one.
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").to_string()
+}
+
+/// A name that no other test has, now or on an earlier run, and that indices and topics may have.
+fn unique(name: &str) -> String {
+    let letters: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let short = letters.trim_matches('-').chars().take(40).collect::<String>();
+    format!("{}-{}", short.trim_end_matches('-'), &understudy_common::process::random_id()[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_fit_indices_and_topics() {
+        let (one, other) = (unique("Über: a write's way"), unique("Über: a write's way"));
+        assert_ne!(one, other);
+        assert!(one.starts_with("ber--a-write-s-way-"), "{one}");
+        assert!(unique(&"x".repeat(300)).len() < 60);
+    }
+}
