@@ -7,8 +7,8 @@ use std::{
 
 use bytes::Bytes;
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
+    ClientContext, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
 };
@@ -185,7 +185,18 @@ fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-fn reader(kafka: &KafkaConfig) -> Result<BaseConsumer, KafkaError> {
+/// The end of a partition is no error to be logged.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "Kafka reader");
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+fn reader(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
     client_config(kafka, "understudy-reader")
         // librdkafka wants a group name; none is joined and nothing is committed.
         .set("group.id", "understudy-reader")
@@ -193,5 +204,5 @@ fn reader(kafka: &KafkaConfig) -> Result<BaseConsumer, KafkaError> {
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("fetch.wait.max.ms", "100")
-        .create()
+        .create_with_context(Quiet)
 }
