@@ -72,13 +72,13 @@ impl Act {
         }
     }
 
-    /// About how long it takes.
+    /// About how long it takes, the comparison excepted.
     pub fn seconds(self) -> u64 {
         match self {
-            Self::AllWell => 35,
-            Self::BackupKilled => 60,
-            Self::KafkaKilled => 40,
-            Self::PrimaryKilled => 45,
+            Self::AllWell => 18,
+            Self::BackupKilled => 40,
+            Self::KafkaKilled => 12,
+            Self::PrimaryKilled => 15,
         }
     }
 

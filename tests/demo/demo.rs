@@ -31,6 +31,9 @@ pub struct Lag {
     pub seconds: f64,
 }
 
+/// A document that is written before all others and then left alone.
+pub const FIRST: &str = "first";
+
 const TOPIC: &str = "understudy.target.backup";
 /// How long the backup may take to follow.
 const FOLLOW: Duration = Duration::from_secs(120);

@@ -4,13 +4,18 @@ use std::time::Instant;
 
 use crate::{
     acts::{Act, Figures},
-    demo::Demo,
+    demo::{Demo, FIRST},
     flights,
     screen::{Screen, number, seconds},
     settings::Settings,
     system::System,
     writers::Writers,
 };
+
+/// Seconds until everything runs, and what two cores do in one: for the announcement alone.
+const START: u64 = 25;
+const LOADED_A_SECOND: u64 = 6_000;
+const COMPARED_A_SECOND: u64 = 10_000;
 
 /// Plays the demo; answers whether every act passed.
 pub async fn play(settings: &Settings, system: &System, screen: Screen) -> anyhow::Result<bool> {
@@ -20,7 +25,7 @@ pub async fn play(settings: &Settings, system: &System, screen: Screen) -> anyho
     let flights = flights::fetch(&settings.cache, settings.documents, screen).await?;
     system.up().await?;
     let demo = Demo::new(system, screen)?;
-    demo.writes_again("first").await?;
+    demo.writes_again(FIRST).await?;
     flights::load(&demo.lb, &flights, screen).await?;
     let drained = demo.drained().await?;
     screen.seen(&format!("the backup has all of them {} later", seconds(drained)));
@@ -61,34 +66,33 @@ fn announce(settings: &Settings, screen: Screen) {
         let kind = std::env::var(part).ok().filter(|kind| !kind.is_empty());
         kind.unwrap_or_else(|| "elasticsearch-7.10".to_owned())
     };
-    let minutes = 1 + settings.acts.iter().map(|act| act.seconds()).sum::<u64>().div_ceil(60);
+    let (load, compare) = (settings.documents as u64 / LOADED_A_SECOND, settings.documents as u64 / COMPARED_A_SECOND);
+    let acts: u64 = settings.acts.iter().map(|act| act.seconds() + compare).sum();
+    let minutes = (START + load + acts).div_ceil(60);
     screen.heading("Understudy: a second cluster that is ready to take over the part of the first");
     screen.say(&format!(
         "Applications write through a load balancer and two gateways to the primary ({}). What each write did goes through Kafka, and two consumers apply it to the backup ({}). All of them are real processes, started on this machine and stopped at the end (KEEP=1 leaves them up).",
         kind("PRIMARY"),
         kind("BACKUP")
     ));
-    screen.say(&format!("\nIn about {minutes} minutes, and some more when servers must be fetched first:"));
-    let mut rows = vec![vec![String::new(), String::new()]];
-    rows.push(vec![
-        "stage".into(),
-        format!("everything is started, {} flights are loaded", number(settings.documents as u64)),
-    ]);
-    rows.extend(settings.acts.iter().map(|act| vec![format!("act {}", act.number()), act.plot().to_owned()]));
-    screen.table(&rows);
+    screen.say(&format!("\nIn about {minutes} minutes, and some more when servers must be fetched first:\n\n"));
+    let loaded = format!("everything is started, {} flights are loaded", number(settings.documents as u64));
+    screen.say(&format!("  stage   {loaded}"));
+    for act in &settings.acts {
+        screen.say(&format!("  act {}   {}", act.number(), act.plot()));
+    }
 }
 
 fn summarize(settings: &Settings, screen: Screen, rows: &[(Act, Option<Figures>)]) {
     screen.heading("Summary");
-    let head = ["act", "verdict", "documents", "written", "docs/s", "lag, most", "drained in"];
-    let mut table = vec![head.map(str::to_owned).to_vec()];
-    for act in &settings.acts {
+    let row = |act: &Act| {
         let name = format!("{} {}", act.number(), act.title());
-        table.push(match rows.iter().find(|(played, _)| played == act) {
+        match rows.iter().find(|(played, _)| played == act) {
             Some((_, Some(figures))) => [vec![name, "PASS".to_owned()], figures.cells()].concat(),
             Some((_, None)) => vec![name, "FAIL".to_owned()],
             None => vec![name, "not played".to_owned()],
-        });
-    }
-    screen.table(&table);
+        }
+    };
+    let table: Vec<Vec<String>> = settings.acts.iter().map(row).collect();
+    screen.table(&["act", "verdict", "documents", "written", "docs/s", "lag, most", "drained in"], &table);
 }

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, time::Duration};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// The terminal, or whatever output goes to.
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ impl Screen {
     /// A paragraph.
     pub fn say(self, text: &str) {
         for line in wrapped(text, WIDTH - 2) {
-            println!("  {line}");
+            println!("{}", format!("  {line}").trim_end());
         }
     }
 
@@ -77,8 +77,10 @@ impl Screen {
         }
     }
 
-    /// A table; the first row is its head. Columns are as wide as they must be.
-    pub fn table(self, rows: &[Vec<String>]) {
+    /// A table with a head. Columns are as wide as they must be.
+    pub fn table(self, head: &[&str], rows: &[Vec<String>]) {
+        let head = head.iter().map(|cell| (*cell).to_owned()).collect();
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().cloned()).collect();
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width =
             |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
@@ -90,7 +92,7 @@ impl Screen {
                 // Words to the left, figures to the right.
                 let cell = if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
                 line.push_str(&cell);
-                line.push_str("   ");
+                line.push_str("  ");
             }
             let line = line.trim_end();
             println!("  {}", if place == 0 { self.paint("2", line) } else { self.verdicts(line) });
@@ -99,6 +101,14 @@ impl Screen {
 
     fn verdicts(self, line: &str) -> String {
         line.replace("PASS", &self.paint("1;32", "PASS")).replace("FAIL", &self.paint("1;31", "FAIL"))
+    }
+
+    /// As [`Screen::wait`], for what may take minutes: where there is no terminal, it is said once.
+    pub fn wait_long(self, text: &str) -> Waiting {
+        if !std::io::stderr().is_terminal() {
+            self.line("2", "…", text);
+        }
+        self.wait(text)
     }
 
     /// Something that takes a while; it hides where there is no terminal, and vanishes in the end.
@@ -113,8 +123,11 @@ impl Screen {
     /// As [`Screen::wait`], of something that can be counted.
     pub fn count(self, text: &'static str, total: u64) -> Waiting {
         let bar = ProgressBar::new(total);
-        let style = ProgressStyle::with_template("  {msg} [{bar:32}] {human_pos}/{human_len}  {per_sec}  {eta}");
-        bar.set_style(style.expect("a template").progress_chars("=> "));
+        let rate = |state: &ProgressState, line: &mut dyn std::fmt::Write| {
+            let _ = write!(line, "{}/s", number(state.per_sec() as u64));
+        };
+        let style = ProgressStyle::with_template("  {msg} [{bar:32}] {human_pos} of {human_len}  {rate}  {eta} left");
+        bar.set_style(style.expect("a template").progress_chars("=> ").with_key("rate", rate));
         bar.set_message(text);
         Waiting { bar }
     }
@@ -173,14 +186,24 @@ pub fn number(number: u64) -> String {
     text
 }
 
-/// Seconds with one digit.
+/// Seconds with one digit, or milliseconds where those would say nothing.
 pub fn seconds(duration: Duration) -> String {
-    format!("{:.1} s", duration.as_secs_f64())
+    if duration < Duration::from_millis(100) {
+        format!("{} ms", duration.as_millis().max(1))
+    } else {
+        format!("{:.1} s", duration.as_secs_f64())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_times_are_told_in_milliseconds() {
+        let told = [0, 42, 100, 61_000].map(|millis| seconds(Duration::from_millis(millis)));
+        assert_eq!(told, ["1 ms", "42 ms", "0.1 s", "61.0 s"]);
+    }
 
     #[test]
     fn numbers_and_lines_are_easy_to_read() {

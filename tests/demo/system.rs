@@ -37,7 +37,7 @@ impl System {
     pub async fn up(&self) -> anyhow::Result<()> {
         self.clear().await?;
         let began = Instant::now();
-        let waiting = self.screen.wait("starting the stack");
+        let waiting = self.screen.wait_long("starting the stack; servers that are missing are fetched first");
         self.script("up", &[], &waiting).await?;
         drop(waiting);
         self.screen.done(&format!("started in {}", seconds(began.elapsed())));
@@ -118,7 +118,7 @@ impl System {
         self.screen.heading("The stack is still up");
         println!("  through the load balancer");
         println!("    curl '{lb}/flights/_doc/1?pretty'");
-        println!("    curl -XPUT -H 'content-type: application/json' '{lb}/flights/_doc/mine' -d '{{\"delay\": 3}}'");
+        println!("    curl -XPUT '{lb}/flights/_doc/mine' -H content-type:application/json -d '{{\"delay\":3}}'");
         println!("  the backup itself");
         println!("    curl '{backup}/flights/_doc/mine?pretty'");
         println!("    curl '{backup}/flights/_count?pretty'");

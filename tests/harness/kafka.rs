@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
@@ -174,6 +175,21 @@ impl Kafka {
         record.payload = value;
         let delivery = producer.send(record, CALL).await.map_err(|(error, _)| error)?;
         Ok((delivery.partition, delivery.offset))
+    }
+
+    /// Deletes the records of a partition below an offset, as retention does.
+    ///
+    /// # Errors
+    /// When Kafka does not.
+    pub async fn delete_records(&self, topic: &str, partition: i32, below: i64) -> anyhow::Result<()> {
+        let admin: AdminClient<_> = self.options("harness").create()?;
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(below))?;
+        let options = AdminOptions::new().operation_timeout(Some(CALL));
+        for element in admin.delete_records(&offsets, &options).await?.elements() {
+            element.error()?;
+        }
+        Ok(())
     }
 
     pub(crate) fn options(&self, group: &str) -> ClientConfig {

@@ -44,8 +44,8 @@ pub async fn play(demo: &Demo<'_>, writers: &Writers) -> anyhow::Result<Figures>
 
     let started = demo.system.start("backup").await?;
     let back = Instant::now();
-    demo.screen.done(&format!("started it again (ready after {})", seconds(started)));
     let lag = lag.most(demo.lag().await?);
+    demo.screen.done(&format!("started it again (ready after {}; behind by {lag} by then)", seconds(started)));
     tokio::time::sleep(AFTER).await;
     let paused = writers.pause().await;
     let (written, time) = (writers.tally()?.since(&before), began.elapsed());

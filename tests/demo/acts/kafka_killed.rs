@@ -2,7 +2,7 @@
 
 use super::Figures;
 use crate::{
-    demo::{Demo, RefusedIds},
+    demo::{Demo, FIRST, RefusedIds},
     flights::INDEX,
     screen::seconds,
 };
@@ -18,7 +18,7 @@ pub async fn play(demo: &Demo<'_>) -> anyhow::Result<Figures> {
     demo.are_absent(&refused, "primary", &demo.primary).await?;
     demo.are_absent(&refused, "backup", &demo.backup).await?;
     demo.screen.seen("the documents are neither on the primary nor on the backup");
-    let read = demo.lb.request("GET", &format!("/{INDEX}/_doc/1")).send().await.map_err(anyhow::Error::msg)?;
+    let read = demo.lb.request("GET", &format!("/{INDEX}/_doc/{FIRST}")).send().await.map_err(anyhow::Error::msg)?;
     anyhow::ensure!(read.status == 200, "a read was not answered: {read}");
     demo.screen.seen("reads are answered all the while");
 
