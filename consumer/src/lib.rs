@@ -1,1 +1,32 @@
-//! understudy-consumer
+//! The consumer: applies a target's topic to its cluster, and keeps its offsets.
+//!
+//! ```text
+//! source ─► engine (window, batcher, offsets) ─► request ─► service ─► target
+//!              ▲    │                                          │
+//!              │    ├─► schema: the target's indices           │
+//!              │    └─► dead_letter                            │
+//!              └────────────── verdict ◄───────────────────────┘
+//! ```
+//!
+//! Pure decisions: [`engine`], [`window`], [`batcher`], [`offsets`], [`verdict`], [`request`], [`backoff`], `schema::plan`.
+//! I/O: [`source`] (the only one that consumes by rdkafka), [`service`], `schema::{follow, prepare}`, [`dead_letter`],
+//! [`identity`], and [`driver`], the task that brings all of them together.
+
+pub mod backoff;
+pub mod batcher;
+pub mod dead_letter;
+pub mod driver;
+pub mod engine;
+pub mod identity;
+pub mod metrics;
+pub mod offsets;
+pub mod request;
+pub mod schema;
+pub mod service;
+pub mod source;
+pub mod verdict;
+pub mod window;
+
+mod setup;
+
+pub use setup::{ConsumerError, check, run};

@@ -68,7 +68,7 @@ fn announce(settings: &Settings, screen: Screen) {
     };
     let (load, compare) = (settings.documents as u64 / LOADED_A_SECOND, settings.documents as u64 / COMPARED_A_SECOND);
     let acts: u64 = settings.acts.iter().map(|act| act.seconds() + compare).sum();
-    let minutes = (START + load + acts).div_ceil(60);
+    let minutes = (START + load + acts).div_ceil(60).max(2);
     screen.heading("Understudy: a second cluster that is ready to take over the part of the first");
     screen.say(&format!(
         "Applications write through a load balancer and two gateways to the primary ({}). What each write did goes through Kafka, and two consumers apply it to the backup ({}). All of them are real processes, started on this machine and stopped at the end (KEEP=1 leaves them up).",

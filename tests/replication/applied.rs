@@ -88,7 +88,7 @@ async fn what_the_target_refuses_for_good_is_a_dead_letter_with_its_reason() {
     let effects = [
         effect(&index, "good", 60, Some("{\"n\":5}")),
         effect(&index, "bad", 61, Some("{\"n\":\"no number\"}")),
-        effect(&index, "good too", 62, Some("{\"n\":6}")),
+        effect(&index, "good-too", 62, Some("{\"n\":6}")),
     ];
     publish(&stage, &uuid, 1, &effects, NOW).await;
     let (partition, offset) =
@@ -96,7 +96,7 @@ async fn what_the_target_refuses_for_good_is_a_dead_letter_with_its_reason() {
     stage.append("target.backup", "empty", b"", &[("understudy-format", "1"), ("understudy-kind", "effects")]).await;
     stage.wait_drained().await;
     assert_eq!(source(&stage, &index, "good").await, json!({"n": 5}));
-    assert_eq!(source(&stage, &index, "good too").await, json!({"n": 6}));
+    assert_eq!(source(&stage, &index, "good-too").await, json!({"n": 6}));
     assert!(source(&stage, &index, "bad").await.is_null());
 
     let dead = stage.records("dead.backup").await;

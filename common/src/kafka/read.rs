@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use rdkafka::{
     ClientContext, Message, Offset, TopicPartitionList,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     message::{BorrowedMessage, Headers},
@@ -185,10 +186,14 @@ fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-/// The end of a partition is no error to be logged.
+/// The end of a partition is no error to be logged, and brokers that are away are reported by whoever waits for them.
 struct Quiet;
 
 impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, message, "Kafka reader");
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "Kafka reader");
     }

@@ -1,0 +1,395 @@
+//! The task around the engine: brings it what happens, and does what it says.
+
+mod lags;
+mod target;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
+
+use lags::Lags;
+use tokio::{
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+use understudy_common::config::ProtocolConfig;
+
+use crate::{
+    backoff::dice,
+    dead_letter::DeadLetters,
+    engine::{Command, DeadLetter, Engine, IndexId, LetterTicket, Moment, StopReason},
+    identity::Identity,
+    metrics::Metrics,
+    offsets::Commit,
+    schema::prepare::{Prepared, Preparer},
+    service::BulkService,
+    source::{self, Beginning, Gap, Source, SourceConfig, SourceEvent, Watermarks},
+    verdict::BulkVerdict,
+    window::DocumentHasher,
+};
+
+/// How often gauges are set.
+const SHOW: Duration = Duration::from_millis(500);
+/// Partitions whose beginning is looked for at once.
+const BEGINNINGS: usize = 6;
+/// Records that are taken at once before the engine decides anew.
+const TAKEN: usize = 256;
+
+/// What the driver works with.
+pub struct Parts {
+    /// The group.
+    pub source: Source,
+    /// What the group reads.
+    pub source_config: SourceConfig,
+    /// What the poll thread says.
+    pub events: mpsc::Receiver<SourceEvent>,
+    /// What logs span.
+    pub watermarks: mpsc::Receiver<Vec<Watermarks>>,
+    /// Where the partitions are told whose logs are looked at.
+    pub assigned: watch::Sender<Vec<(i32, u64)>>,
+    /// What stands behind the target's address.
+    pub identity: mpsc::Receiver<Identity>,
+    /// The way to the target.
+    pub service: Arc<BulkService>,
+    /// The target's indices.
+    pub preparer: Arc<Preparer>,
+    /// Dead letters.
+    pub letters: Arc<DeadLetters>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Names of documents.
+    pub hasher: DocumentHasher,
+    /// Times that gateways and consumers agree on.
+    pub protocol: ProtocolConfig,
+    /// Name of the target.
+    pub target: String,
+}
+
+enum Done {
+    Answered(u64, BulkVerdict),
+    Prepared(IndexId, u64, Prepared),
+    Kept(LetterTicket),
+    Begins(i32, u64, Beginning),
+    Committed(Vec<(i32, i64)>),
+}
+
+/// A revocation that is waited for.
+struct Revocation {
+    waiting: HashSet<i32>,
+    commits: Vec<Commit>,
+    done: std::sync::mpsc::SyncSender<Vec<Commit>>,
+}
+
+struct Driver {
+    engine: Engine,
+    source: Option<Source>,
+    source_config: SourceConfig,
+    assigned: watch::Sender<Vec<(i32, u64)>>,
+    service: Arc<BulkService>,
+    preparer: Arc<Preparer>,
+    letters: Arc<DeadLetters>,
+    metrics: Arc<Metrics>,
+    hasher: DocumentHasher,
+    protocol: ProtocolConfig,
+    target: String,
+    begun: Instant,
+    tasks: JoinSet<Done>,
+    beginnings: Arc<Semaphore>,
+    revocation: Option<Revocation>,
+    /// To be committed next.
+    commits: BTreeMap<i32, Commit>,
+    committing: bool,
+    identity: Option<Identity>,
+    lags: Lags,
+    target_up: Option<bool>,
+}
+
+/// The poll thread ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("the thread that polls Kafka ended")]
+pub struct PollEnded;
+
+/// Applies what the source reads, until `shutdown` and the orderly end of the source.
+///
+/// # Errors
+/// When the source ends by itself.
+pub async fn drive(parts: Parts, engine: Engine, shutdown: CancellationToken) -> Result<(), PollEnded> {
+    let Parts { source, mut events, mut watermarks, mut identity, .. } = parts;
+    let mut driver = Driver {
+        engine,
+        source: Some(source),
+        source_config: parts.source_config,
+        assigned: parts.assigned,
+        service: parts.service,
+        preparer: parts.preparer,
+        letters: parts.letters,
+        metrics: parts.metrics,
+        hasher: parts.hasher,
+        protocol: parts.protocol,
+        target: parts.target,
+        begun: Instant::now(),
+        tasks: JoinSet::new(),
+        beginnings: Arc::new(Semaphore::new(BEGINNINGS)),
+        revocation: None,
+        commits: BTreeMap::new(),
+        committing: false,
+        identity: None,
+        lags: Lags::default(),
+        target_up: None,
+    };
+    let mut show = tokio::time::interval(SHOW);
+    let mut taken = Vec::with_capacity(TAKEN);
+    loop {
+        let wake = driver.engine.wakes_at(driver.begun.elapsed());
+        tokio::select! {
+            count = events.recv_many(&mut taken, TAKEN) => {
+                if count == 0 {
+                    break;
+                }
+                for event in taken.drain(..) {
+                    driver.happened(event);
+                }
+            }
+            Some(done) = driver.tasks.join_next() => driver.done(done),
+            Some(found) = watermarks.recv() => driver.spans(&found),
+            Some(found) = identity.recv() => driver.identified(found),
+            _ = show.tick() => driver.show(),
+            () = until(wake.map(|at| driver.begun + at)) => {}
+            () = shutdown.cancelled(), if driver.source.is_some() => driver.leave(),
+        }
+        driver.step();
+    }
+    driver.show();
+    if driver.source.is_some() { Err(PollEnded) } else { Ok(()) }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Driver {
+    fn now(&self) -> Moment {
+        Moment { at: self.begun.elapsed(), dice: dice() }
+    }
+
+    /// Leaves the group; what is assigned is revoked on the way.
+    fn leave(&mut self) {
+        if let Some(source) = self.source.take() {
+            source.leave();
+        }
+    }
+
+    fn happened(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Assigned { partition, generation } => {
+                tracing::info!(partition, "partition assigned");
+                self.engine.assigned(partition, generation);
+                self.tell_assigned();
+                self.begin(partition, generation);
+            }
+            SourceEvent::Record { partition, generation, received } => {
+                let now = self.now();
+                self.engine.record(now, partition, generation, *received);
+            }
+            SourceEvent::Revoking { partitions, done } => {
+                tracing::info!(?partitions, "partitions are taken away");
+                self.revocation =
+                    Some(Revocation { waiting: partitions.iter().copied().collect(), commits: Vec::new(), done });
+                self.engine.revoke(&partitions);
+            }
+            SourceEvent::Gone { partitions, done } => {
+                tracing::info!(?partitions, "partitions are gone");
+                self.revocation = None;
+                let _ = done.try_send(self.engine.let_go(&partitions));
+                self.tell_assigned();
+            }
+        }
+    }
+
+    fn done(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Done::Answered(bulk, verdict)) => {
+                let now = self.now();
+                self.engine.answered(now, bulk, verdict);
+            }
+            Ok(Done::Prepared(index, sequence, Prepared::Ready(mapping))) => {
+                self.engine.index_ready(&index, sequence, mapping);
+            }
+            Ok(Done::Prepared(index, _, Prepared::Differs(label))) => self.engine.index_differs(&index, &label),
+            Ok(Done::Committed(offsets)) => {
+                for (partition, offset) in offsets {
+                    self.engine.committed(partition, offset);
+                }
+                self.committing = false;
+                self.commit();
+            }
+            Ok(Done::Kept(ticket)) => self.engine.letter_kept(ticket),
+            Ok(Done::Begins(partition, generation, Beginning::At(start, window))) => {
+                tracing::info!(partition, offset = start.offset, window = window.len(), "partition begins");
+                self.engine.started(partition, generation, start.offset, start.last_ms, *window);
+                if let Some(source) = &self.source {
+                    source.read_from(partition, generation, start.offset);
+                }
+            }
+            Ok(Done::Begins(partition, generation, Beginning::Gap(Gap(detail)))) => {
+                self.engine.stop(partition, generation, StopReason::Gap, detail);
+            }
+            // A task that panics would leave its partitions waiting for ever: better to begin anew.
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => {}
+        }
+    }
+
+    fn spans(&mut self, found: &[Watermarks]) {
+        for marks in found {
+            self.engine.watermarks(marks.partition, marks.generation, marks.low, marks.high);
+            self.lags.learn(*marks);
+        }
+    }
+
+    fn step(&mut self) {
+        let now = self.now();
+        for command in self.engine.step(now) {
+            self.execute(command);
+        }
+    }
+
+    fn execute(&mut self, command: Command) {
+        match command {
+            Command::Send(bulk) => {
+                let service = self.service.clone();
+                self.spawn(async move {
+                    let verdict = service.send(&bulk).await;
+                    Done::Answered(bulk.id, verdict)
+                });
+            }
+            Command::Prepare { index, mapping, sequence } => {
+                let preparer = self.preparer.clone();
+                self.spawn(async move {
+                    let prepared = preparer.prepare(&index, mapping).await;
+                    Done::Prepared(index, sequence, prepared)
+                });
+            }
+            Command::DeadLetter(letter) => self.keep(letter),
+            Command::Commit(commits) => {
+                self.commits.extend(commits.into_iter().map(|commit| (commit.partition, commit)));
+                self.commit();
+            }
+            Command::Pause { partition, generation } => self.pause(partition, generation, true),
+            Command::Resume { partition, generation } => self.pause(partition, generation, false),
+            Command::ReadFrom { partition, generation, offset } => {
+                tracing::warn!(partition, offset, "the log jumped; reading again");
+                if let Some(source) = &self.source {
+                    source.read_from(partition, generation, offset);
+                }
+            }
+            Command::Stopped { partition, generation, reason, detail } => {
+                if let Some(source) = &self.source {
+                    source.halt(partition, generation);
+                }
+                target::stopped(partition, reason, &detail);
+            }
+            Command::Released { partition, commit } => self.released(partition, commit),
+            Command::TargetDown(reason) => self.set_up(false, &reason.to_string()),
+            Command::TargetUp => self.set_up(true, ""),
+            Command::Blocked { partition, reason } => {
+                tracing::error!(partition, %reason, target = self.target, "the target refuses effects for now, which wait; somebody may have to act");
+            }
+            Command::Unblocked { partition } => {
+                tracing::info!(partition, target = self.target, "the target takes the effects again");
+            }
+        }
+    }
+
+    /// One commit at a time; what comes in between is committed with the next one.
+    fn commit(&mut self) {
+        if self.committing || self.commits.is_empty() {
+            return;
+        }
+        if let Some(source) = &self.source {
+            let committed = source.commit(std::mem::take(&mut self.commits).into_values().collect());
+            self.committing = true;
+            self.spawn(async move { Done::Committed(committed.await) });
+        }
+    }
+
+    fn pause(&self, partition: i32, generation: u64, paused: bool) {
+        tracing::debug!(partition, paused, "buffer");
+        if let Some(source) = &self.source {
+            source.pause(partition, generation, paused);
+        }
+    }
+
+    fn released(&mut self, partition: i32, commit: Option<Commit>) {
+        let Some(revocation) = &mut self.revocation else { return };
+        revocation.waiting.remove(&partition);
+        revocation.commits.extend(commit);
+        if revocation.waiting.is_empty()
+            && let Some(revocation) = self.revocation.take()
+        {
+            let _ = revocation.done.try_send(revocation.commits);
+            self.tell_assigned();
+        }
+    }
+
+    fn keep(&mut self, letter: DeadLetter) {
+        let letters = self.letters.clone();
+        self.spawn(async move {
+            letters.keep(&letter).await;
+            Done::Kept(letter.ticket)
+        });
+    }
+
+    /// Looks for a partition's beginning, for as long as it is assigned.
+    fn begin(&mut self, partition: i32, generation: u64) {
+        let (config, hasher, protocol) = (self.source_config.clone(), self.hasher, self.protocol);
+        let (assigned, places) = (self.assigned.subscribe(), self.beginnings.clone());
+        self.spawn(async move {
+            let gone = || Done::Begins(partition, generation, Beginning::Gap(Gap("it was taken away".into())));
+            loop {
+                let Ok(place) = places.acquire().await else { return gone() };
+                if !assigned.borrow().contains(&(partition, generation)) {
+                    return gone();
+                }
+                let config = config.clone();
+                let found = tokio::task::spawn_blocking(move || {
+                    source::begin(&config, partition, &hasher, protocol.ticket_lifetime, protocol.window())
+                });
+                match found.await {
+                    Ok(Ok(beginning)) => return Done::Begins(partition, generation, beginning),
+                    Ok(Err(error)) => tracing::warn!(partition, %error, "where the partition begins is not known yet"),
+                    Err(error) => tracing::error!(partition, %error, "where the partition begins"),
+                }
+                drop(place);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    fn tell_assigned(&mut self) {
+        let engine = &self.engine;
+        // What was theirs is committed by the revocation, or by their next owner.
+        self.commits.retain(|partition, _| engine.status().any(|status| status.partition == *partition));
+        self.assigned.send_replace(self.engine.status().map(|status| (status.partition, status.generation)).collect());
+    }
+
+    fn show(&mut self) {
+        let statuses: Vec<_> = self.engine.status().collect();
+        let (lags, gone) = self.lags.of(&statuses, understudy_common::process::now_ms());
+        self.metrics.show(&statuses, &lags, &gone);
+        self.metrics.count(self.engine.tally());
+        self.metrics.action_limit.set(self.engine.action_limit() as i64);
+    }
+}

@@ -1,0 +1,298 @@
+//! The consumer's decisions: what is sent, dropped, sent again, put aside, committed. Pure: time, randomness and answers
+//! come in, commands go out.
+//!
+//! ```text
+//! records ─► queue of a partition ─► void? ─► window ─► index ready? ─► batch ─┐ one a partition
+//!                                                                             ├─► bulk ─► target
+//!                                                       batches of others ────┘     │
+//!            commit ◄─ offsets ◄─ batch done ◄─ every item done ◄─ verdicts ◄────────┘
+//! ```
+//!
+//! A partition gets new work when every item of its batch is done, not before. So at most one of its effects of one
+//! document is under way at a time, and its effects reach the target in the order in which the window lets them pass.
+
+mod answer;
+mod bulk;
+mod command;
+mod indices;
+mod partition;
+mod queued;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::Duration,
+};
+
+pub use command::{
+    Bulk, Command, DeadLetter, IndexId, LetterTicket, Limits, Moment, Origin, PartitionStatus, Received, StopReason,
+    Tally,
+};
+use indices::Indices;
+use partition::{Partition, Phase};
+
+use crate::{
+    backoff::Backoff,
+    batcher::ActionLimit,
+    offsets::Commit,
+    window::{DocumentHasher, Window},
+};
+
+/// Bulks under way at once, for different partitions: while a target works on one, the next one is being made. More
+/// would only queue in the target.
+pub const BULKS: usize = 2;
+
+/// One item of a bulk: where its verdict belongs.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    partition: i32,
+    generation: u64,
+    item: usize,
+}
+
+/// The state machine of one consumer.
+pub struct Engine {
+    limits: Limits,
+    hasher: DocumentHasher,
+    partitions: BTreeMap<i32, Partition>,
+    indices: Indices,
+    /// Whether the target may be written at all.
+    open: bool,
+    limit: ActionLimit,
+    bulks: HashMap<u64, Vec<Slot>>,
+    /// Partitions with items in a bulk under way, also after they were lost: nothing more is sent for them.
+    flying: HashSet<i32>,
+    next_bulk: u64,
+    /// The partition that is served first next time.
+    first: i32,
+    target_backoff: Backoff,
+    target_retry_at: Duration,
+    target_up: bool,
+    tally: Tally,
+    out: Vec<Command>,
+}
+
+impl Engine {
+    /// One without partitions, whose target may not be written yet.
+    #[must_use]
+    pub fn new(limits: Limits, hasher: DocumentHasher) -> Self {
+        Self {
+            hasher,
+            partitions: BTreeMap::new(),
+            indices: Indices::default(),
+            open: false,
+            limit: ActionLimit::new(limits.batch_actions),
+            bulks: HashMap::new(),
+            flying: HashSet::new(),
+            next_bulk: 0,
+            first: 0,
+            target_backoff: Backoff::new(limits.max_backoff),
+            target_retry_at: Duration::ZERO,
+            target_up: true,
+            tally: Tally::default(),
+            out: Vec::new(),
+            limits,
+        }
+    }
+
+    /// A partition was assigned; its start is being prepared.
+    pub fn assigned(&mut self, partition: i32, generation: u64) {
+        self.partitions.insert(partition, Partition::preparing(generation, &self.limits));
+    }
+
+    /// A partition begins at `offset`, with its window. `last_ms` is the append time of the record before it.
+    pub fn started(&mut self, partition: i32, generation: u64, offset: i64, last_ms: Option<i64>, window: Window) {
+        if let Some(state) = self.current(partition, generation).filter(|state| state.phase == Phase::Preparing) {
+            state.start(offset, last_ms, window);
+        }
+    }
+
+    /// A partition cannot go on: it stays assigned, and nothing of it is applied.
+    pub fn stop(&mut self, partition: i32, generation: u64, reason: StopReason, detail: String) {
+        if let Some(state) = self.current(partition, generation).filter(|state| state.phase != Phase::Stopped(reason)) {
+            state.stop(reason);
+            self.out.push(Command::Stopped { partition, generation, reason, detail });
+        }
+    }
+
+    /// A record was read.
+    pub fn record(&mut self, now: Moment, partition: i32, generation: u64, received: Received) {
+        let Some(state) = self.current(partition, generation) else { return };
+        match state.accept(now.at, received) {
+            partition::Accepted::Yes | partition::Accepted::Ignored => {}
+            partition::Accepted::Jumped { expected, again: false, .. } => {
+                self.out.push(Command::ReadFrom { partition, generation, offset: expected });
+            }
+            partition::Accepted::Jumped { expected, found, again: true } => {
+                let detail = format!("the log goes on at offset {found}, and {expected} was expected");
+                self.stop(partition, generation, StopReason::Gap, detail);
+            }
+        }
+    }
+
+    /// What the log of a partition spans now.
+    pub fn watermarks(&mut self, partition: i32, generation: u64, low: i64, high: i64) {
+        let Some(state) = self.current(partition, generation) else { return };
+        if let Some(detail) = state.compare(low, high) {
+            self.stop(partition, generation, StopReason::Gap, detail);
+        }
+    }
+
+    /// Whether the target may be written: it is known to be another cluster than the primary.
+    pub fn permit(&mut self, open: bool) {
+        self.open = open;
+    }
+
+    /// The target answers (again): what waits for it need not wait any longer.
+    pub fn target_answers(&mut self) {
+        self.target_retry_at = Duration::ZERO;
+    }
+
+    /// Another cluster stands behind the target's address: what was known of its indices is void.
+    pub fn target_changed(&mut self) {
+        self.indices.forget_all();
+    }
+
+    /// An index of the target is as the primary had it at this mapping version.
+    pub fn index_ready(&mut self, index: &IndexId, sequence: u64, mapping: u64) {
+        self.indices.prepared(index, sequence, mapping, &mut self.out);
+        for state in self.partitions.values_mut() {
+            state.index_ready(index, sequence);
+        }
+    }
+
+    /// An index of the target was made from another incarnation than its effects.
+    pub fn index_differs(&mut self, index: &IndexId, label: &str) {
+        self.indices.differs(index, label);
+        let waiting: Vec<(i32, u64)> = self
+            .partitions
+            .iter()
+            .filter(|(_, state)| state.waits_for(index))
+            .map(|(partition, state)| (*partition, state.generation))
+            .collect();
+        for (partition, generation) in waiting {
+            self.stop(partition, generation, StopReason::Incarnation, indices::differs_text(index, label));
+        }
+    }
+
+    /// A dead letter is in Kafka.
+    pub fn letter_kept(&mut self, ticket: LetterTicket) {
+        self.tally.dead_letter += 1;
+        if let Some(state) = self.current(ticket.partition, ticket.generation) {
+            state.letter_kept(ticket.item);
+        }
+    }
+
+    /// Kafka has a commit.
+    pub fn committed(&mut self, partition: i32, offset: i64) {
+        if let Some(offsets) = self.partitions.get_mut(&partition).and_then(|state| state.offsets.as_mut()) {
+            offsets.confirm(offset);
+        }
+    }
+
+    /// Partitions are taken away. Each is released ([`Command::Released`]) as soon as nothing of it is under way.
+    pub fn revoke(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            match self.partitions.get_mut(partition) {
+                Some(state) => state.releasing = true,
+                None => self.out.push(Command::Released { partition: *partition, commit: None }),
+            }
+        }
+        self.release();
+    }
+
+    /// Partitions are gone. Answers for them count for nothing.
+    pub fn let_go(&mut self, partitions: &[i32]) -> Vec<Commit> {
+        let gone = partitions.iter().filter_map(|partition| Some((*partition, self.partitions.remove(partition)?)));
+        gone.filter_map(|(partition, state)| state.last_commit(partition)).collect()
+    }
+
+    /// What is to be done now.
+    pub fn step(&mut self, now: Moment) -> Vec<Command> {
+        self.release();
+        self.compose(now);
+        let commits: Vec<Commit> = self
+            .partitions
+            .iter_mut()
+            .filter_map(|(partition, state)| state.offsets.as_mut()?.due(*partition, now.at))
+            .collect();
+        if !commits.is_empty() {
+            self.out.push(Command::Commit(commits));
+        }
+        self.hold_back();
+        std::mem::take(&mut self.out)
+    }
+
+    /// When [`Engine::step`] has something to do although nothing happens.
+    #[must_use]
+    pub fn wakes_at(&self, now: Duration) -> Option<Duration> {
+        let commits = self.partitions.values().filter_map(|state| state.offsets.as_ref()?.due_at());
+        let work = self.open && self.bulks.len() < BULKS;
+        let sends = self
+            .partitions
+            .iter()
+            .filter(|(partition, _)| work && !self.flying.contains(partition))
+            .filter_map(|(_, state)| state.has_work_at(self.limits.linger, &self.indices))
+            .map(|at| at.max(self.target_retry_at));
+        commits.chain(sends).min().map(|at| at.max(now))
+    }
+
+    /// Counts since the beginning.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// The most actions of a bulk, as it is now.
+    #[must_use]
+    pub fn action_limit(&self) -> usize {
+        self.limit.get()
+    }
+
+    /// How each partition is doing.
+    pub fn status(&self) -> impl Iterator<Item = PartitionStatus> + '_ {
+        self.partitions.iter().map(|(partition, state)| state.status(*partition))
+    }
+
+    /// Whether bulks are under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.bulks.is_empty()
+    }
+
+    fn current(&mut self, partition: i32, generation: u64) -> Option<&mut Partition> {
+        self.partitions.get_mut(&partition).filter(|state| state.generation == generation)
+    }
+
+    fn release(&mut self) {
+        let flying = &self.flying;
+        let ready: Vec<i32> = self
+            .partitions
+            .iter()
+            .filter(|(partition, state)| state.releasing && !flying.contains(partition))
+            .map(|(partition, _)| *partition)
+            .collect();
+        for partition in ready {
+            let commit = self.let_go(&[partition]).pop();
+            self.out.push(Command::Released { partition, commit });
+        }
+    }
+
+    /// Each partition may hold its share of the buffer, so that one that is stuck does not starve the others.
+    fn hold_back(&mut self) {
+        let share = self.limits.max_buffered_bytes / self.partitions.len().max(1);
+        for (partition, state) in &mut self.partitions {
+            let generation = state.generation;
+            if let Some(pause) = state.hold_back(share) {
+                let partition = *partition;
+                self.out.push(if pause {
+                    Command::Pause { partition, generation }
+                } else {
+                    Command::Resume { partition, generation }
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

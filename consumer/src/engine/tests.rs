@@ -1,0 +1,58 @@
+//! Whatever happens in between, targets end with the greatest version that was validly published, and no commit passes
+//! an effect that is not there. The engine runs as it is, against a model of Kafka and of a target that forgets deletes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use understudy_common::{
+    document::DocumentKey,
+    effect::{DocumentState, Effect},
+    kafka::LogRecord,
+    record::{EffectsRecord, IndexNeed, Provenance, Unreadable},
+    version::PackedVersion,
+};
+
+use super::*;
+use crate::{
+    verdict::{BulkVerdict, Reason, Verdict},
+    window::is_void,
+};
+
+mod scenarios;
+mod world;
+
+use world::{Request, World};
+
+fn requests() -> impl Strategy<Value = Vec<Request>> {
+    // Delays reach beyond the ticket's lifetime (60 s), so some requests are void, and they overtake each other.
+    let delay = prop_oneof![3 => 0i64..3_000, 2 => 0i64..59_999, 1 => 60_000i64..90_000];
+    let write = (0u8..5, prop_oneof![5 => Just(0u8), 3 => Just(1u8), 1 => Just(2u8)]);
+    let request = (prop::collection::vec(write, 1..5), 0i64..20_000, delay, 0u8..12);
+    prop::collection::vec(request, 1..30).prop_map(|all| {
+        let mut ticket_ms = 1_000_000;
+        all.into_iter()
+            .map(|(writes, after, delay, twice)| {
+                ticket_ms += after;
+                Request { ticket_ms, delay, writes, twice: twice == 0 }
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
+    #[test]
+    fn targets_converge_and_commits_never_run_ahead(
+        requests in requests(),
+        script in prop::collection::vec((0u8..100, any::<u32>()), 0..400),
+        actions in 1usize..8,
+    ) {
+        let mut world = World::new(&requests, actions);
+        for (action, dice) in script {
+            world.act(action, dice);
+        }
+        world.settle();
+        world.check_equal();
+    }
+}

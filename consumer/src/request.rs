@@ -1,0 +1,102 @@
+//! Effects to the body of a `_bulk`.
+
+use std::{io::Write, time::Duration};
+
+use bytes::Bytes;
+use serde::Serialize;
+use understudy_common::effect::{DocumentState, Effect};
+
+#[derive(Serialize)]
+struct ActionFields<'a> {
+    #[serde(rename = "_index")]
+    index: &'a str,
+    #[serde(rename = "_id")]
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing: Option<&'a str>,
+    version: u64,
+    version_type: &'static str,
+}
+
+/// Bytes that an action line takes beside names, about.
+const ACTION_LINE: usize = 120;
+
+/// The path of a bulk, with the answer reduced to what verdicts need. The target gives up before its answer would no
+/// longer be waited for.
+#[must_use]
+pub fn path(target_timeout: Duration) -> String {
+    const KEPT: &str = "items.*._index,items.*._id,items.*.status,items.*.result,items.*.error,error,status";
+    format!("/_bulk?timeout={}ms&filter_path={KEPT}", (target_timeout * 2 / 3).as_millis().max(1))
+}
+
+/// Bytes that an effect takes in a body, about.
+#[must_use]
+pub fn effect_len(effect: &Effect) -> usize {
+    let key = &effect.key;
+    ACTION_LINE + key.index.len() + key.id.len() + key.routing.as_deref().map_or(0, str::len) + effect.source_len()
+}
+
+/// The name of an effect's action.
+#[must_use]
+pub fn action(effect: &Effect) -> &'static str {
+    match effect.state {
+        DocumentState::Put(_) => "index",
+        DocumentState::Deleted => "delete",
+    }
+}
+
+/// The body of a bulk with these effects. Sources are copied as they are.
+#[must_use]
+pub fn body<'a>(effects: impl Iterator<Item = &'a Effect> + Clone) -> Bytes {
+    let mut body = Vec::with_capacity(effects.clone().map(effect_len).sum());
+    for effect in effects {
+        let fields = ActionFields {
+            index: &effect.key.index,
+            id: &effect.key.id,
+            routing: effect.key.routing.as_deref(),
+            version: effect.version.raw(),
+            version_type: "external",
+        };
+        // Writing into a Vec cannot fail, and neither can these fields.
+        let _ = write!(body, "{{\"{}\":", action(effect));
+        let _ = serde_json::to_writer(&mut body, &fields);
+        body.extend_from_slice(b"}\n");
+        if let DocumentState::Put(source) = &effect.state {
+            body.extend_from_slice(source);
+            body.push(b'\n');
+        }
+    }
+    body.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use understudy_common::{bulk, document::DocumentKey, version::PackedVersion};
+
+    use super::*;
+
+    #[test]
+    fn a_body_says_what_the_effects_are() {
+        let key = |routing: Option<&str>| DocumentKey {
+            index: "i".into(),
+            id: "a\"\u{1}b".into(),
+            routing: routing.map(Into::into),
+        };
+        let version = PackedVersion::pack(1, 1, 7).unwrap();
+        let effects = [
+            Effect { key: key(Some("r")), version, state: DocumentState::Put(Bytes::from_static(b"{\"a\": 1.10}")) },
+            Effect { key: key(None), version, state: DocumentState::Deleted },
+        ];
+        let body = body(effects.iter());
+        let operations = bulk::parse(&body).unwrap();
+        assert_eq!(operations.len(), 2);
+        assert_eq!(operations[0].source.as_deref(), Some(&b"{\"a\": 1.10}"[..]));
+        assert_eq!(operations[0].fields.routing.as_deref(), Some("r"));
+        for operation in &operations {
+            assert_eq!(operation.fields.id.as_deref(), Some("a\"\u{1}b"));
+            assert_eq!(operation.fields.version, Some(version.raw()));
+            assert_eq!(operation.fields.version_type.as_deref(), Some("external"));
+        }
+        assert!(body.len() <= effects.iter().map(effect_len).sum::<usize>());
+    }
+}

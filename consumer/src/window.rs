@@ -1,0 +1,198 @@
+//! The window: the greatest version of every document in the last stretch of a partition's log.
+//!
+//! Two effects of one document may stand the wrong way round in the log, at most `W` of log time apart (what is later
+//! counts for nothing, see [`is_void`]). A target cannot put them right by itself, for it forgets deletes. So whoever
+//! applies a partition remembers `W` of it, and drops what is older than what it remembers.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::Hasher,
+    time::Duration,
+};
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use understudy_common::{document::DocumentKey, version::PackedVersion};
+
+/// Names documents by 128 bits. Keyed at random, so that nobody can choose ids that collide.
+#[derive(Clone, Copy)]
+pub struct DocumentHasher(SipHasher13);
+
+impl DocumentHasher {
+    /// With a key of 128 random bits.
+    #[must_use]
+    pub fn new(key: [u8; 16]) -> Self {
+        Self(SipHasher13::new_with_key(&key))
+    }
+
+    /// The name of a document of the index with this UUID.
+    #[must_use]
+    pub fn name(&self, uuid: &str, key: &DocumentKey) -> u128 {
+        let mut hasher = self.0;
+        // Lengths go first, so that no two keys have one encoding.
+        for part in [&*key.index, uuid, &*key.id] {
+            hasher.write_u64(part.len() as u64);
+            hasher.write(part.as_bytes());
+        }
+        match key.routing.as_deref() {
+            None => hasher.write_u8(0),
+            Some(routing) => {
+                hasher.write_u8(1);
+                hasher.write(routing.as_bytes());
+            }
+        }
+        hasher.finish128().as_u128()
+    }
+}
+
+/// Whether an effect that was appended at `at_ms` comes too late after its ticket to count. Both times are the broker's,
+/// so every consumer decides alike.
+#[must_use]
+pub fn is_void(at_ms: i64, ticket_ms: i64, ticket_lifetime: Duration) -> bool {
+    at_ms.saturating_sub(ticket_ms) >= millis(ticket_lifetime)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    version: PackedVersion,
+    at_ms: i64,
+}
+
+/// What a consumer remembers of one partition.
+#[derive(Debug)]
+pub struct Window {
+    width_ms: i64,
+    latest_ms: i64,
+    documents: HashMap<u128, Seen>,
+    by_time: VecDeque<(i64, u128)>,
+}
+
+impl Window {
+    /// An empty window of this width of log time.
+    #[must_use]
+    pub fn new(width: Duration) -> Self {
+        Self { width_ms: millis(width), latest_ms: i64::MIN, documents: HashMap::new(), by_time: VecDeque::new() }
+    }
+
+    /// Passes an effect, appended at `at_ms`, in the order of the log. `false`: a greater version of its document was
+    /// seen before, and it must be dropped. An equal one passes (it is the same effect, delivered again).
+    ///
+    /// A void effect must never come here: it would hide what counts.
+    pub fn pass(&mut self, document: u128, version: PackedVersion, at_ms: i64) -> bool {
+        if self.is_older(document, version, at_ms) {
+            return false;
+        }
+        self.documents.insert(document, Seen { version, at_ms });
+        self.by_time.push_back((at_ms, document));
+        true
+    }
+
+    /// Whether [`Window::pass`] would drop it.
+    pub fn is_older(&mut self, document: u128, version: PackedVersion, at_ms: i64) -> bool {
+        self.expire(at_ms);
+        self.documents.get(&document).is_some_and(|seen| seen.version > version)
+    }
+
+    /// Number of documents that are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.documents.len()
+    }
+
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.documents.is_empty()
+    }
+
+    /// Forgets what is further back than the width. Brokers' clocks may step back a little; time here does not.
+    fn expire(&mut self, at_ms: i64) {
+        self.latest_ms = self.latest_ms.max(at_ms);
+        let oldest = self.latest_ms.saturating_sub(self.width_ms);
+        while let Some(&(at_ms, document)) = self.by_time.front() {
+            if at_ms >= oldest {
+                return;
+            }
+            self.by_time.pop_front();
+            // A document that was seen again since stands further back in the queue as well.
+            if self.documents.get(&document).is_some_and(|seen| seen.at_ms < oldest) {
+                self.documents.remove(&document);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const L: Duration = Duration::from_secs(60);
+
+    fn version(seq_no: u64) -> PackedVersion {
+        PackedVersion::pack(1, 1, seq_no).unwrap()
+    }
+
+    fn key(index: &str, id: &str, routing: Option<&str>) -> DocumentKey {
+        DocumentKey { index: index.into(), id: id.into(), routing: routing.map(Into::into) }
+    }
+
+    #[test]
+    fn older_is_dropped_equal_and_newer_pass() {
+        let mut window = Window::new(L);
+        assert!(window.pass(7, version(5), 1_000));
+        assert!(!window.pass(7, version(4), 2_000));
+        assert!(window.pass(7, version(5), 3_000));
+        assert!(window.pass(7, version(6), 4_000));
+        assert!(!window.pass(7, version(5), 5_000));
+        assert!(window.pass(8, version(1), 5_000));
+    }
+
+    #[test]
+    fn what_is_further_back_than_the_width_is_forgotten() {
+        let mut window = Window::new(L);
+        assert!(window.pass(7, version(5), 0));
+        assert!(!window.pass(7, version(4), 60_000), "exactly the width is remembered");
+        assert!(window.pass(9, version(1), 60_001));
+        assert_eq!(window.len(), 1);
+        assert!(window.pass(7, version(5), 60_001));
+        assert!(window.pass(7, version(6), 100_000));
+        assert!(window.pass(9, version(1), 160_000));
+        assert!(!window.pass(7, version(5), 160_000), "seen again at 100 s");
+        assert_eq!(window.len(), 2);
+        assert!(window.by_time.len() <= 3);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_forgets_nothing() {
+        let mut window = Window::new(L);
+        assert!(window.pass(7, version(5), 100_000));
+        assert!(!window.pass(7, version(4), 95_000));
+        assert!(!window.pass(7, version(4), 160_000));
+    }
+
+    #[test]
+    fn names_of_documents_are_unambiguous() {
+        let hasher = DocumentHasher::new([7; 16]);
+        let names = [
+            hasher.name("u", &key("i", "7", None)),
+            hasher.name("v", &key("i", "7", None)),
+            hasher.name("u", &key("iu", "7", None)),
+            hasher.name("", &key("iu", "7", None)),
+            hasher.name("u", &key("i", "7", Some(""))),
+            hasher.name("u", &key("i", "7", Some("r"))),
+            hasher.name("u", &key("i", "7r", None)),
+        ];
+        assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());
+        assert_ne!(names[0], DocumentHasher::new([8; 16]).name("u", &key("i", "7", None)));
+    }
+
+    #[test]
+    fn void_begins_exactly_at_the_lifetime() {
+        assert!(!is_void(59_999, 0, L));
+        assert!(is_void(60_000, 0, L));
+        assert!(!is_void(0, 5_000, L), "a broker whose clock is behind");
+    }
+}
