@@ -23,7 +23,7 @@ fn provenance(ticket_age: i64, request: &str) -> Provenance {
 async fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let config = Config::load(std::path::Path::new(&args[0]))?;
-    let topics = Topics::new("understudy");
+    let topics = Topics::new(&config.kafka.topic_prefix);
     ensure_topics(&config.kafka, &topics.specs(&config.kafka, &["backup".to_owned()])).await?;
     let publisher = Publisher::new(&config.kafka, "throwaway", Duration::from_secs(20))?;
     let t = Duration::from_secs(20);

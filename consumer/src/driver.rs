@@ -22,7 +22,7 @@ use understudy_common::config::ProtocolConfig;
 use crate::{
     backoff::dice,
     dead_letter::DeadLetters,
-    engine::{Command, DeadLetter, Engine, IndexId, LetterTicket, Moment, StopReason},
+    engine::{Command, DeadLetter, Engine, IndexId, LetterTicket, Moment},
     identity::Identity,
     metrics::Metrics,
     offsets::Commit,
@@ -239,8 +239,8 @@ impl Driver {
                     source.read_from(partition, generation, start.offset);
                 }
             }
-            Ok(Done::Begins(partition, generation, Beginning::Gap(Gap(detail)))) => {
-                self.engine.stop(partition, generation, StopReason::Gap, detail);
+            Ok(Done::Begins(partition, generation, Beginning::Gap(Gap(detail), committed))) => {
+                self.engine.cannot_begin(partition, generation, committed, detail);
             }
             // A task that panics would leave its partitions waiting for ever: better to begin anew.
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
@@ -353,7 +353,7 @@ impl Driver {
         let (config, hasher, protocol) = (self.source_config.clone(), self.hasher, self.protocol);
         let (assigned, places) = (self.assigned.subscribe(), self.beginnings.clone());
         self.spawn(async move {
-            let gone = || Done::Begins(partition, generation, Beginning::Gap(Gap("it was taken away".into())));
+            let gone = || Done::Begins(partition, generation, Beginning::Gap(Gap("it was taken away".into()), None));
             loop {
                 let Ok(place) = places.acquire().await else { return gone() };
                 if !assigned.borrow().contains(&(partition, generation)) {

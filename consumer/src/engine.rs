@@ -33,7 +33,7 @@ use partition::{Partition, Phase};
 use crate::{
     backoff::Backoff,
     batcher::ActionLimit,
-    offsets::Commit,
+    offsets::{Commit, Offsets},
     window::{DocumentHasher, Window},
 };
 
@@ -103,6 +103,14 @@ impl Engine {
     pub fn started(&mut self, partition: i32, generation: u64, offset: i64, last_ms: Option<i64>, window: Window) {
         if let Some(state) = self.current(partition, generation).filter(|state| state.phase == Phase::Preparing) {
             state.start(offset, last_ms, window);
+        }
+    }
+
+    /// Records are missing where a partition would begin: it stays behind at its committed offset.
+    pub fn cannot_begin(&mut self, partition: i32, generation: u64, committed: Option<i64>, detail: String) {
+        if let Some(state) = self.current(partition, generation).filter(|state| state.phase == Phase::Preparing) {
+            state.offsets = Some(Offsets::new(committed.unwrap_or(0), None));
+            self.stop(partition, generation, StopReason::Gap, detail);
         }
     }
 

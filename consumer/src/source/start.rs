@@ -36,8 +36,8 @@ pub struct Gap(pub String);
 pub enum Beginning {
     /// Here, with this window.
     At(Start, Box<Window>),
-    /// Not at all.
-    Gap(Gap),
+    /// Not at all. With the committed offset, where there is one.
+    Gap(Gap, Option<i64>),
 }
 
 /// What a log and its group say.
@@ -110,7 +110,7 @@ pub fn begin(
     let found = Found { committed, low, high, before_ms };
     let start = match decide(&found) {
         Ok(start) => start,
-        Err(gap) => return Ok(Beginning::Gap(gap)),
+        Err(gap) => return Ok(Beginning::Gap(gap, found.committed.map(|(offset, _)| offset))),
     };
     let mut window = Window::new(width);
     if let Some(before_ms) = before_ms {
