@@ -25,8 +25,27 @@ use crate::{screen::Screen, settings::Settings, system::System};
 
 const INTERRUPTED: u8 = 130;
 
+const HELP: &str = "\
+Plays how a backup takes everything that is done to its primary, whatever dies in between. `make demo` builds and runs it.
+
+  ACTS=1,3         these acts alone, of 1 to 4
+  DOCUMENTS=20000  fewer flights than all 200,000
+  KEEP=1           leave the stack up
+  STACK_RUN=DIR    its run directory, wiped at the beginning; target/demo-run
+  PORTS=free       free ports instead of 9200 and so on; PRIMARY=, BACKUP= and more: `deploy/local/stack help`
+";
+
 #[tokio::main]
 async fn main() -> ExitCode {
+    if let Some(argument) = std::env::args().nth(1) {
+        let asked = ["-h", "--help"].contains(&argument.as_str());
+        if asked {
+            print!("{HELP}")
+        } else {
+            eprintln!("understudy-demo takes no arguments\n\n{HELP}")
+        }
+        return ExitCode::from(if asked { 0 } else { 64 });
+    }
     let screen = Screen::new();
     let settings = match Settings::from_environment() {
         Ok(settings) => settings,

@@ -158,17 +158,18 @@ impl Drop for Waiting {
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.lines() {
-        let mut line = String::new();
+        let mut line: Option<String> = None;
         for word in paragraph.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
-                lines.push(std::mem::take(&mut line));
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+            line = Some(match line {
+                None => word.to_owned(),
+                Some(line) if line.chars().count() + 1 + word.chars().count() <= width => format!("{line} {word}"),
+                Some(line) => {
+                    lines.push(line);
+                    word.to_owned()
+                }
+            });
         }
-        lines.push(line);
+        lines.push(line.unwrap_or_default());
     }
     lines
 }

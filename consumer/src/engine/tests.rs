@@ -28,13 +28,13 @@ fn requests() -> impl Strategy<Value = Vec<Request>> {
     // Delays reach beyond the ticket's lifetime (60 s), so some requests are void, and they overtake each other.
     let delay = prop_oneof![3 => 0i64..3_000, 2 => 0i64..59_999, 1 => 60_000i64..90_000];
     let write = (0u8..5, prop_oneof![5 => Just(0u8), 3 => Just(1u8), 1 => Just(2u8)]);
-    let request = (prop::collection::vec(write, 1..5), 0i64..20_000, delay, 0u8..12);
+    let request = (prop::collection::vec(write, 1..5), 0i64..20_000, delay, 0u8..12, 0i64..=100);
     prop::collection::vec(request, 1..30).prop_map(|all| {
         let mut ticket_ms = 1_000_000;
         all.into_iter()
-            .map(|(writes, after, delay, twice)| {
+            .map(|(writes, after, delay, twice, before)| {
                 ticket_ms += after;
-                Request { ticket_ms, delay, writes, twice: twice == 0 }
+                Request { ticket_ms, delay, before, writes, twice: twice == 0 }
             })
             .collect()
     })

@@ -190,3 +190,30 @@ fn a_revoked_partition_goes_when_its_bulk_is_answered() {
         "{commands:?}"
     );
 }
+
+#[test]
+fn a_partition_that_comes_back_waits_for_the_answer_to_its_lost_bulk() {
+    let mut engine = begun();
+    engine.record(at(0), 0, 1, put(0, 1));
+    let sent = first_bulk(&mut engine, 10);
+    assert!(engine.let_go(&[0]).is_empty());
+    engine.assigned(0, 2);
+    engine.started(0, 2, 0, None, Window::new(Duration::from_secs(70)));
+    engine.record(at(20), 0, 2, put(0, 1));
+    assert!(bulk(engine.step(at(500))).is_none(), "the old bulk may still arrive");
+    engine.answered(at(501), sent.id, BulkVerdict::Items(vec![Verdict::Applied]));
+    assert_eq!(engine.status().next().unwrap().done, Some(0), "an answer to another generation");
+    assert!(bulk(engine.step(at(502))).is_some());
+}
+
+#[test]
+fn a_partition_that_cannot_begin_shows_how_far_behind_it_is() {
+    let mut engine = Engine::new(limits(10), hasher());
+    engine.assigned(0, 1);
+    engine.cannot_begin(0, 1, Some(7), "gone".into());
+    let status = engine.status().next().unwrap();
+    assert_eq!((status.done, status.stopped), (Some(7), Some(StopReason::Gap)));
+    engine.record(at(0), 0, 1, put(7, 1));
+    let commands = engine.step(at(500));
+    assert!(matches!(commands[..], [Command::Stopped { .. }]), "{commands:?}");
+}

@@ -11,6 +11,8 @@ const W: Duration = Duration::from_secs(70);
 pub(super) struct Request {
     pub(super) ticket_ms: i64,
     pub(super) delay: i64,
+    /// How much of the delay passed before the primary applied it, in percent: tickets do not order versions.
+    pub(super) before: i64,
     /// Document; 0: put, 1: delete, 2: a put that the target refuses.
     pub(super) writes: Vec<(u8, u8)>,
     /// Whether its effects were published twice.
@@ -54,6 +56,9 @@ pub(super) fn received(partition: i32, offset: i64, at_ms: i64, ticket_ms: i64, 
 fn log(requests: &[Request]) -> Vec<Vec<Received>> {
     let mut appends: Vec<(i64, i64, i32, Vec<Effect>)> = Vec::new();
     let mut seq_no = 0;
+    // The primary's order. It answers within 40 s, or nobody waits for it.
+    let mut requests: Vec<&Request> = requests.iter().collect();
+    requests.sort_by_key(|request| request.ticket_ms + (request.delay * request.before / 100).min(40_000));
     for request in requests {
         let mut parts: BTreeMap<i32, Vec<Effect>> = BTreeMap::new();
         for (document, kind) in &request.writes {
@@ -64,7 +69,8 @@ fn log(requests: &[Request]) -> Vec<Vec<Received>> {
             let at_ms = request.ticket_ms + request.delay;
             appends.push((at_ms, request.ticket_ms, partition, effects.clone()));
             if request.twice {
-                appends.push((request.ticket_ms + (request.delay * 7) % 60_000, request.ticket_ms, partition, effects));
+                let delay = request.delay + (59_999 - request.delay).max(0) / 2;
+                appends.push((request.ticket_ms + delay, request.ticket_ms, partition, effects));
             }
         }
     }
