@@ -70,35 +70,37 @@ pub enum BulkError {
 /// # Errors
 /// The first thing that is wrong, with its line number.
 pub fn parse(body: &Bytes) -> Result<Vec<Operation>, BulkError> {
-    if body.is_empty() {
-        return Err(BulkError::Empty);
-    }
-    let mut lines = Lines { body, at: 0, number: 0 };
-    let mut operations = Vec::new();
-    loop {
-        let start = lines.at;
-        let Some(line) = lines.next_line()? else { break };
-        // Elasticsearch passes over blank lines where an action may stand.
-        if line.trim_ascii().is_empty() {
-            continue;
+    operations(body).collect()
+}
+
+/// The operations of a bulk body, one after the other; it ends with the first thing that is wrong.
+pub fn operations(body: &Bytes) -> Operations<'_> {
+    Operations { lines: Lines { body, at: 0, number: 0 }, found: 0, ended: false }
+}
+
+/// See [`operations`].
+pub struct Operations<'a> {
+    lines: Lines<'a>,
+    found: usize,
+    ended: bool,
+}
+
+impl Iterator for Operations<'_> {
+    type Item = Result<Operation, BulkError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
         }
-        let number = lines.number;
-        let (action, fields) =
-            action::parse_line(&line).map_err(|reason| BulkError::ActionLine { line: number, reason })?;
-        let source_start = lines.at;
-        let source = if action.has_source() {
-            let missing = BulkError::SourceMissing { line: number, action: action.name() };
-            let source = lines.next_line()?.ok_or_else(|| missing.clone())?;
-            if source.trim_ascii().is_empty() {
-                return Err(missing);
-            }
-            Some(source)
-        } else {
-            None
-        };
-        operations.push(Operation { action, fields, span: start..lines.at, source_start, source, line: number });
+        let next = self.lines.next_operation().transpose();
+        self.ended = !matches!(next, Some(Ok(_)));
+        self.found += usize::from(!self.ended);
+        match next {
+            None if self.lines.body.is_empty() => Some(Err(BulkError::Empty)),
+            None if self.found == 0 => Some(Err(BulkError::NoOperations)),
+            next => next,
+        }
     }
-    if operations.is_empty() { Err(BulkError::NoOperations) } else { Ok(operations) }
 }
 
 struct Lines<'a> {
@@ -108,6 +110,28 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
+    fn next_operation(&mut self) -> Result<Option<Operation>, BulkError> {
+        loop {
+            let start = self.at;
+            let Some(line) = self.next_line()? else { return Ok(None) };
+            // Elasticsearch passes over blank lines where an action may stand.
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let number = self.number;
+            let (action, fields) =
+                action::parse_line(&line).map_err(|reason| BulkError::ActionLine { line: number, reason })?;
+            let source_start = self.at;
+            let source = if action.has_source() { Some(self.source(number, action)?) } else { None };
+            return Ok(Some(Operation { action, fields, span: start..self.at, source_start, source, line: number }));
+        }
+    }
+
+    fn source(&mut self, line: usize, action: Action) -> Result<Bytes, BulkError> {
+        let source = self.next_line()?.filter(|source| !source.trim_ascii().is_empty());
+        source.ok_or(BulkError::SourceMissing { line, action: action.name() })
+    }
+
     /// The next line without `\n` or `\r\n` (Elasticsearch trims the `\r` of a source as well), or the end.
     fn next_line(&mut self) -> Result<Option<Bytes>, BulkError> {
         let rest = &self.body[self.at..];

@@ -96,6 +96,8 @@ pub struct ClusterClient {
     http: Client<HttpConnector, Body>,
 }
 
+/// Headers of an answer; Elasticsearch sets no limit to their number, only to their bytes.
+const MAX_HEADERS: usize = 1_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest answer that is held in memory.
@@ -114,6 +116,7 @@ impl ClusterClient {
         let http = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
+            .http1_max_headers(MAX_HEADERS)
             .build(connector);
         let authorization = config.credentials.as_ref().map(|credentials| {
             let pair = format!("{}:{}", credentials.username, credentials.password.expose());
@@ -248,10 +251,11 @@ fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What stays as it is in a part of a path or of a query. A dot does not: a proxy would take `..` for a step up.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+/// What stays as it is in a part of a path. A dot does not: a proxy would take `..` for a step up. An underscore does not:
+/// Elasticsearch compares the words of its API undecoded, so that an id `_bulk` stays an id as `%5Fbulk`.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 
-/// A part of a path or of a query, so that nothing in it is read as a separator.
+/// A part of a path or of a query, so that nothing in it is read as a separator or as a word of the API.
 #[must_use]
 pub fn path_part(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()

@@ -13,6 +13,6 @@ mod publish;
 mod read;
 
 pub use admin::{TopicError, ensure_topics};
-pub use client::{client_config, log_line};
+pub use client::{check_options, client_config, log_line};
 pub use publish::{Appended, PublishError, Publisher};
 pub use read::{LogRecord, ReadError, headers_of, read_all, read_range, tail};

@@ -1,7 +1,8 @@
 //! What the gateway and the consumer of Understudy both speak.
 //!
 //! ```text
-//! version, document, effect      what a write did to one document
+//! version, document, shard,      what a write did to one document
+//!   effect
 //! bulk, record, intent, schema,  how it is written down
 //!   control, topics
 //! kafka, cluster                 the two kinds of server (the only modules here that do I/O, beside admin and config)
@@ -21,6 +22,7 @@ pub mod kafka;
 pub mod process;
 pub mod record;
 pub mod schema;
+pub mod shard;
 pub mod telemetry;
 pub mod topics;
 pub mod version;

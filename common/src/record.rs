@@ -16,7 +16,7 @@
 //! | `understudy-answered` | when the primary answered, milliseconds since 1970 by the gateway's clock |
 //! | `understudy-epoch` | the epoch of the placement |
 //! | `understudy-gateway` | name of the gateway |
-//! | `understudy-indices` | `{"flights":{"uuid":"…","mapping":3}}`: for each index its UUID and the mapping version needed |
+//! | `understudy-indices` | `{"flights":{"uuid":"…","mapping":3,"shards":{"number":1,"routing":1024,"partition":1}}}`: for each index its UUID, the mapping version needed, and how it spreads documents |
 //! | `understudy-lines` | absent, or `{"0":{"packed":…,"observed":true,"reference":true}}` for operations that need it |
 
 mod decode;
@@ -28,7 +28,7 @@ pub use decode::{Unreadable, decode};
 pub use encode::{OutgoingRecord, encode, encoded_len};
 use serde::{Deserialize, Serialize};
 
-use crate::effect::Effect;
+use crate::{effect::Effect, shard::ShardLayout};
 
 /// The format version that this code writes and reads.
 pub const FORMAT: &str = "1";
@@ -78,6 +78,8 @@ pub struct IndexNeed {
     pub uuid: Arc<str>,
     /// The mapping version on the primary that knows every field of the effects.
     pub mapping: u64,
+    /// How the index spreads its documents: who reads the log can tell whether two effects are of one document.
+    pub shards: ShardLayout,
 }
 
 /// A record of effects, read back.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use siphasher::sip128::{Hasher128, SipHasher13};
-use understudy_common::{document::DocumentKey, version::PackedVersion};
+use understudy_common::{document::DocumentKey, shard::ShardLayout, version::PackedVersion};
 
 /// Names documents by 128 bits. Keyed at random, so that nobody can choose ids that collide.
 #[derive(Clone, Copy)]
@@ -24,22 +24,18 @@ impl DocumentHasher {
         Self(SipHasher13::new_with_key(&key))
     }
 
-    /// The name of a document of the index with this UUID.
+    /// The name of a document of the index with this UUID and these shards.
+    ///
+    /// The shard stands in it and not the routing: in one shard an id is one document, whatever its routing was.
     #[must_use]
-    pub fn name(&self, uuid: &str, key: &DocumentKey) -> u128 {
+    pub fn name(&self, uuid: &str, shards: ShardLayout, key: &DocumentKey) -> u128 {
         let mut hasher = self.0;
         // Lengths go first, so that no two keys have one encoding.
         for part in [&*key.index, uuid, &*key.id] {
             hasher.write_u64(part.len() as u64);
             hasher.write(part.as_bytes());
         }
-        match key.routing.as_deref() {
-            None => hasher.write_u8(0),
-            Some(routing) => {
-                hasher.write_u8(1);
-                hasher.write(routing.as_bytes());
-            }
-        }
+        hasher.write_u32(shards.shard_of(key));
         hasher.finish128().as_u128()
     }
 }
@@ -176,17 +172,30 @@ mod tests {
     #[test]
     fn names_of_documents_are_unambiguous() {
         let hasher = DocumentHasher::new([7; 16]);
+        let one = ShardLayout { number: 1, routing: 128, partition: 1 };
         let names = [
-            hasher.name("u", &key("i", "7", None)),
-            hasher.name("v", &key("i", "7", None)),
-            hasher.name("u", &key("iu", "7", None)),
-            hasher.name("", &key("iu", "7", None)),
-            hasher.name("u", &key("i", "7", Some(""))),
-            hasher.name("u", &key("i", "7", Some("r"))),
-            hasher.name("u", &key("i", "7r", None)),
+            hasher.name("u", one, &key("i", "7", None)),
+            hasher.name("v", one, &key("i", "7", None)),
+            hasher.name("u", one, &key("iu", "7", None)),
+            hasher.name("", one, &key("iu", "7", None)),
+            hasher.name("u", one, &key("i", "7r", None)),
         ];
         assert_eq!(names.iter().collect::<std::collections::HashSet<_>>().len(), names.len());
-        assert_ne!(names[0], DocumentHasher::new([8; 16]).name("u", &key("i", "7", None)));
+        assert_ne!(names[0], DocumentHasher::new([8; 16]).name("u", one, &key("i", "7", None)));
+    }
+
+    #[test]
+    fn an_id_is_one_document_in_a_shard_whatever_its_routing_was() {
+        let hasher = DocumentHasher::new([7; 16]);
+        let names = |number| {
+            let shards = ShardLayout { number, routing: number * 128, partition: 1 };
+            let routings = [None, Some("a"), Some("b"), Some("c"), Some("d"), Some("e"), Some("f"), Some("g")];
+            let names: std::collections::HashSet<u128> =
+                routings.into_iter().map(|routing| hasher.name("u", shards, &key("i", "7", routing))).collect();
+            names.len()
+        };
+        assert_eq!(names(1), 1);
+        assert_eq!(names(2), 2);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use understudy_common::{
     topics::{TopicSpec, Topics},
 };
 
-use crate::{log::Log, metrics::Metrics};
+use crate::{guard::StateId, log::Log, metrics::Metrics, refusal::Refusal};
 
 /// Roles as Kafka has them: one snapshot serves a write from its beginning to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,22 @@ pub struct Placement {
     pub targets: Vec<Arc<str>>,
     /// Partitions of the topic of each target.
     pub partitions: i32,
+}
+
+impl Placement {
+    /// Refuses when another cluster stands behind the primary's address than when replication began.
+    ///
+    /// # Errors
+    /// 503; nothing was written.
+    pub fn check_cluster(&self, seen: &StateId) -> Result<(), Refusal> {
+        if seen.cluster_uuid == self.cluster_uuid {
+            return Ok(());
+        }
+        Err(Refusal::primary_unavailable(format!(
+            "nothing was written: behind the name {} stands the cluster {}, and it was {} when replication began",
+            self.primary, seen.cluster_uuid, self.cluster_uuid
+        )))
+    }
 }
 
 /// Opens once everything is checked; says why while it is closed.
@@ -71,7 +90,8 @@ impl Gate {
         let mut said = String::new();
         while !stop.is_cancelled() {
             match prepare(config, log, primary).await {
-                Ok(placement) => {
+                Ok(None) => continue,
+                Ok(Some(placement)) => {
                     tracing::info!(
                         primary = &*placement.primary,
                         targets = placement.targets.join(","),
@@ -98,7 +118,8 @@ impl Gate {
     }
 }
 
-async fn prepare(config: &Config, log: &Log, primary: &ClusterClient) -> Result<Placement, String> {
+/// Checks everything; `None` when something was written for the first time, and has to be read back.
+async fn prepare(config: &Config, log: &Log, primary: &ClusterClient) -> Result<Option<Placement>, String> {
     let placement = &config.placements[0];
     let specs = Topics::new(&config.kafka.topic_prefix).specs(&config.kafka, &placement.targets);
     ensure_topics(&config.kafka, &specs).await.map_err(|error| error.to_string())?;
@@ -106,27 +127,51 @@ async fn prepare(config: &Config, log: &Log, primary: &ClusterClient) -> Result<
     check_partitions(log, &facts, &specs).await?;
     let epoch = check_roles(log, &facts, placement).await?;
     let cluster_uuid = check_cluster(log, &facts, primary).await?;
-    Ok(Placement {
+    if facts.wrote.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
+    Ok(Some(Placement {
         epoch,
         primary: placement.primary.as_str().into(),
         cluster_uuid,
         targets: placement.targets.iter().map(|target| Arc::from(target.as_str())).collect(),
         partitions: config.kafka.partitions,
-    })
+    }))
 }
 
-type Facts = HashMap<String, Vec<u8>>;
+/// What the control topic says. Of several records under one key the first counts, for two gateways that start at once
+/// may both write what they believe; a placement of a greater epoch counts more.
+#[derive(Default)]
+struct Facts {
+    counting: HashMap<String, Vec<u8>>,
+    last: HashMap<String, Vec<u8>>,
+    /// Whether this look wrote something: what counts is seen by the next one.
+    wrote: AtomicBool,
+}
+
+impl Facts {
+    fn learn(&mut self, key: String, value: Option<Vec<u8>>) {
+        let Some(value) = value else {
+            self.counting.remove(&key);
+            self.last.remove(&key);
+            return;
+        };
+        let epoch = |value: &[u8]| serde_json::from_slice::<PlacementRecord>(value).map_or(0, |record| record.epoch);
+        let counts = self.counting.get(&key).is_none_or(|first| epoch(&value) > epoch(first));
+        if counts {
+            self.counting.insert(key.clone(), value.clone());
+        }
+        self.last.insert(key, value);
+    }
+}
 
 async fn read_facts(config: &Config) -> Result<Facts, String> {
     let (kafka, topic) = (config.kafka.clone(), Topics::new(&config.kafka.topic_prefix).control());
     let read = tokio::task::spawn_blocking(move || {
-        let mut facts = Facts::new();
+        let mut facts = Facts::default();
         read_all(&kafka, &topic, |LogRecord { key, value, .. }| {
             let key = String::from_utf8_lossy(&key.unwrap_or_default()).into_owned();
-            match value {
-                Some(value) => facts.insert(key, value.to_vec()),
-                None => facts.remove(&key),
-            };
+            facts.learn(key, value.map(|value| value.to_vec()));
         })
         .map(|()| facts)
     });
@@ -134,19 +179,24 @@ async fn read_facts(config: &Config) -> Result<Facts, String> {
     read.map_err(|error| format!("the control topic cannot be read: {error}"))
 }
 
-/// The fact under `key`, or `first` written there.
+/// The fact under `key`; `first` is written where there is none.
 async fn fact<T>(log: &Log, facts: &Facts, key: &str, first: impl FnOnce() -> T) -> Result<T, String>
 where
     T: serde::Serialize + serde::de::DeserializeOwned,
 {
-    if let Some(value) = facts.get(key) {
-        return serde_json::from_slice(value)
-            .map_err(|error| format!("the record [{key}] of the control topic cannot be read: {error}"));
+    let write = async |value: &[u8]| log.control(key, value).await.map_err(|error| error.to_string());
+    let Some(value) = facts.counting.get(key) else {
+        let fact = first();
+        write(&serde_json::to_vec(&fact).map_err(|error| error.to_string())?).await?;
+        facts.wrote.store(true, Ordering::Relaxed);
+        return Ok(fact);
+    };
+    // Compaction keeps the last record: it must be the one that counts.
+    if facts.last.get(key) != Some(value) {
+        write(value).await?;
     }
-    let fact = first();
-    let value = serde_json::to_vec(&fact).map_err(|error| error.to_string())?;
-    log.control(key, &value).await.map_err(|error| error.to_string())?;
-    Ok(fact)
+    serde_json::from_slice(value)
+        .map_err(|error| format!("the record [{key}] of the control topic cannot be read: {error}"))
 }
 
 async fn check_partitions(log: &Log, facts: &Facts, specs: &[TopicSpec]) -> Result<(), String> {
@@ -181,7 +231,7 @@ async fn check_roles(log: &Log, facts: &Facts, placement: &PlacementConfig) -> R
 
 async fn check_cluster(log: &Log, facts: &Facts, primary: &ClusterClient) -> Result<Arc<str>, String> {
     let key = key::cluster(primary.name());
-    let cluster_uuid = if facts.contains_key(&key) {
+    let cluster_uuid = if facts.counting.contains_key(&key) {
         // The primary may be down now; every write compares.
         fact(log, facts, &key, || unreachable!("it is there")).await.map(|record: ClusterRecord| record.cluster_uuid)?
     } else {
@@ -190,4 +240,27 @@ async fn check_cluster(log: &Log, facts: &Facts, primary: &ClusterClient) -> Res
         cluster_uuid
     };
     Ok(cluster_uuid.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_write_at_once_the_first_counts_and_a_greater_epoch_more() {
+        let placement = |primary: &str, epoch| {
+            let record = PlacementRecord { indices: "*".into(), primary: primary.into(), targets: vec![], epoch };
+            serde_json::to_vec(&record).unwrap()
+        };
+        let mut facts = Facts::default();
+        for (primary, epoch) in [("a", 1), ("b", 1)] {
+            facts.learn("placement/p".into(), Some(placement(primary, epoch)));
+        }
+        assert_eq!(facts.counting["placement/p"], placement("a", 1));
+        assert_eq!(facts.last["placement/p"], placement("b", 1), "to be written over");
+        facts.learn("placement/p".into(), Some(placement("b", 2)));
+        assert_eq!(facts.counting["placement/p"], placement("b", 2));
+        facts.learn("placement/p".into(), None);
+        assert!(facts.counting.is_empty() && facts.last.is_empty());
+    }
 }

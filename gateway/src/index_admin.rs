@@ -10,7 +10,8 @@ use understudy_common::{
 };
 
 use crate::{
-    forward, gateway::Gateway, guard::IndexLookup, refusal::Refusal, replicate::Reply, write::plan::refused_whole,
+    forward, gate::Placement, gateway::Gateway, guard::IndexLookup, refusal::Refusal, replicate::Reply, route::Query,
+    write::plan::refused_whole,
 };
 
 /// A change of one index.
@@ -40,15 +41,17 @@ pub async fn change(gateway: &Gateway, change: IndexChange, headers: &HeaderMap)
             gateway.pattern.as_str()
         )));
     }
-    let placement = gateway.gate.placement().map_err(Refusal::log_unavailable)?;
-    if placed && gateway.log.is_down() {
-        return Err(Refusal::log_unavailable("nothing was changed, because no Kafka broker can be reached"));
-    }
-    if !change.creates {
-        check_mapping_change(gateway, &change).await?;
-    }
+    let placement = if placed {
+        if gateway.log.is_down() {
+            return Err(Refusal::log_unavailable("nothing was changed, because no Kafka broker can be reached"));
+        }
+        Some(gateway.gate.placement().map_err(Refusal::log_unavailable)?)
+    } else {
+        None
+    };
+    check_change(gateway, &change, placement.as_deref()).await?;
     let answer = forward_change(gateway, &change, headers).await?;
-    if placed && answer.status.is_success() {
+    if let Some(placement) = placement.filter(|_| answer.status.is_success()) {
         gateway.schemas.publish_now(placement.epoch, &change.index).await.map_err(|error| {
             Refusal::replication_pending(format!("the primary has the change, and the log did not take it: {error}"))
                 .with_primary(answer.status, answer.body.clone())
@@ -61,9 +64,10 @@ pub async fn change(gateway: &Gateway, change: IndexChange, headers: &HeaderMap)
     Ok(Reply { status: answer.status, headers, body: answer.body })
 }
 
-/// An alias stands for indices that are not named; types were given up.
-async fn check_mapping_change(gateway: &Gateway, change: &IndexChange) -> Result<(), Refusal> {
-    if change.uri.query().is_some_and(|query| query.contains("include_type_name")) {
+/// Types were given up; an alias stands for indices that are not named; another cluster's indices are none of ours.
+async fn check_change(gateway: &Gateway, change: &IndexChange, placement: Option<&Placement>) -> Result<(), Refusal> {
+    let query = Query::parse(change.uri.query().unwrap_or_default())?;
+    if query.get("include_type_name").is_some() {
         return Err(Refusal::not_replicated("include_type_name is not replicated: mappings have no types"));
     }
     let sight = gateway
@@ -71,7 +75,10 @@ async fn check_mapping_change(gateway: &Gateway, change: &IndexChange) -> Result
         .read(&BTreeSet::from([change.index.clone()]))
         .await
         .map_err(|error| Refusal::primary_unavailable(format!("nothing was changed: {error}")))?;
-    if *sight.lookup(&change.index) == IndexLookup::Other {
+    if let Some(placement) = placement {
+        placement.check_cluster(&sight.state)?;
+    }
+    if !change.creates && *sight.lookup(&change.index) == IndexLookup::Other {
         return Err(Refusal::not_replicated(format!(
             "[{}] is an alias or a data stream, whose mapping cannot be changed through it yet: name the index",
             change.index

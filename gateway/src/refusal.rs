@@ -47,6 +47,11 @@ impl Refusal {
         Self::new(StatusCode::NOT_ACCEPTABLE, "media_type_header_exception", reason)
     }
 
+    /// 408: a body that does not come.
+    pub fn request_timeout(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout_exception", reason)
+    }
+
     /// 429: too much is under way.
     pub fn overloaded(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "es_rejected_execution_exception", reason)

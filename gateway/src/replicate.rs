@@ -33,7 +33,7 @@ use crate::{
     write::{
         answer::Answer,
         decide::{self, Decision},
-        plan::PlannedWrite,
+        plan::{PlannedWrite, too_long_a_list},
     },
 };
 
@@ -61,12 +61,7 @@ pub async fn write(
     headers: &HeaderMap,
 ) -> Result<Reply, Refusal> {
     if !is_placed(gateway, plan)? {
-        // The configuration says that such writes go to the primary alone.
-        let answer = exchange(gateway, plan, headers).await.map_err(|error| match error {
-            CallError::NotSent { .. } => Refusal::primary_unavailable(error.to_string()),
-            CallError::Unanswered { .. } => Refusal::outcome_unknown(error.to_string()),
-        })?;
-        return Ok(reply(plan, answer));
+        return write_unplaced(gateway, plan, headers).await;
     }
     let placement = gateway.gate.placement().map_err(Refusal::log_unavailable)?;
     let begun = Instant::now();
@@ -138,6 +133,27 @@ async fn conclude(
     Ok(reply(plan, answer))
 }
 
+/// The configuration says that writes outside of the placement go to the primary alone. Nothing that leads from there
+/// into the placement may pass: an alias, or a pipeline that names another index.
+async fn write_unplaced(gateway: &Gateway, plan: &PlannedWrite, headers: &HeaderMap) -> Result<Reply, Refusal> {
+    let before = sight_before(gateway, plan).await?;
+    decide::check_before(&plan.items, &before)?;
+    let answer = exchange(gateway, plan, headers).await.map_err(|error| match error {
+        CallError::NotSent { .. } => Refusal::primary_unavailable(format!("nothing was written: {error}")),
+        CallError::Unanswered { .. } => Refusal::outcome_unknown(error.to_string()),
+    })?;
+    // What was created by the write itself may have had such a thing from its template.
+    let read = Answer::read(plan.shape, answer.status, &answer.body, plan.items.len());
+    if let Some(index) = read.written().find(|index| gateway.pattern.matches(index)) {
+        tracing::error!(index, "a write outside of the placement reached an index inside of it and is not replicated");
+        return Err(Refusal::replication_pending(format!(
+            "the write reached index [{index}], which is replicated, by way of an alias or a pipeline, which are not"
+        ))
+        .with_primary(answer.status, answer.body));
+    }
+    Ok(reply(plan, answer))
+}
+
 /// Whether the write belongs to the placement; `false` when it goes to the primary alone.
 fn is_placed(gateway: &Gateway, plan: &PlannedWrite) -> Result<bool, Refusal> {
     let indices = plan.indices();
@@ -174,11 +190,7 @@ fn intent(gateway: &Gateway, placement: &Placement, plan: &PlannedWrite) -> Resu
     };
     let bytes = serde_json::to_vec(&intent).map_err(|error| Refusal::malformed(error.to_string()))?;
     if bytes.len() > gateway.limits.record_bytes {
-        return Err(Refusal::too_large(format!(
-            "the list of this bulk's documents takes {} bytes in the log, more than the {} that Kafka is configured to take: split the bulk",
-            bytes.len(),
-            gateway.limits.record_bytes
-        )));
+        return Err(too_long_a_list(bytes.len(), gateway.limits));
     }
     Ok(bytes)
 }
@@ -216,12 +228,7 @@ async fn sight_after(gateway: &Gateway, plan: &PlannedWrite, before: &Sight) -> 
 }
 
 fn check(placement: &Placement, plan: &PlannedWrite, before: &Sight) -> Result<(), Refusal> {
-    if before.state.cluster_uuid != placement.cluster_uuid {
-        return Err(Refusal::primary_unavailable(format!(
-            "nothing was written: behind the name {} stands the cluster {}, and it was {} when replication began",
-            placement.primary, before.state.cluster_uuid, placement.cluster_uuid
-        )));
-    }
+    placement.check_cluster(&before.state)?;
     decide::check_before(&plan.items, before)
 }
 

@@ -58,6 +58,10 @@ pub fn classify(method: &Method, path: &str) -> Result<Route, Refusal> {
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(Route::Pass);
     }
+    if !path.is_ascii() {
+        // Elasticsearch takes such bytes for Latin-1, others for UTF-8.
+        return Err(Refusal::malformed("the path of a write must be percent-encoded"));
+    }
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
     if parts.iter().any(|part| part.is_empty()) {
         return Err(Refusal::malformed(format!("[{path}] has an empty part")));
@@ -118,6 +122,11 @@ pub fn check_index_name(name: &str) -> Result<(), Refusal> {
     if name.starts_with('<') {
         return Err(Refusal::not_replicated(format!(
             "date math in an index name [{name}] is not replicated; write to the index it stands for"
+        )));
+    }
+    if name.starts_with(".ds-") {
+        return Err(Refusal::not_replicated(format!(
+            "[{name}] is a backing index of a data stream, and data streams are not replicated yet"
         )));
     }
     // `cluster:index` belongs to another cluster.
@@ -196,6 +205,7 @@ mod tests {
             ("PATCH", "/i/_doc/1"),
             ("POST", "/_something/new"),
             ("POST", "/%3Clogs-%7Bnow%7D%3E/_doc"),
+            ("POST", "/.ds-logs-000001/_doc"),
         ] {
             assert_eq!(route(method, path), Err(501), "{method} {path}");
         }
@@ -205,6 +215,7 @@ mod tests {
             ("POST", "/i*/_bulk"),
             ("PUT", "/i/_doc/%ff"),
             ("OPTIONS", "*"),
+            ("PUT", "/i/_doc/é"),
         ] {
             assert_eq!(route(method, path), Err(400), "{method} {path}");
         }

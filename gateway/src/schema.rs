@@ -192,7 +192,7 @@ impl Schemas {
             mapping_version: state.mapping_version,
             settings_version: state.settings_version,
             aliases_version: state.aliases_version,
-            routing_num_shards: state.routing_num_shards,
+            routing_num_shards: u64::from(state.shards.routing),
             settings: body.settings,
             mappings: body.mappings,
             aliases: body.aliases,

@@ -12,8 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{gateway::Gateway, service};
 
-/// A client that began a request must send its head within this.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A connection may rest this long between two requests. hyper counts it together with the time for the next head; so it
+/// is longer than any client keeps a connection in its pool, lest one writes on a connection that is being closed.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(600);
+/// Headers of a request; Elasticsearch sets no limit to their number, only to their bytes.
+const MAX_HEADERS: usize = 1_000;
 
 /// Accepts connections until `stop`, then lets running requests end for `drain`.
 pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: CancellationToken, drain: Duration) {
@@ -40,6 +43,7 @@ pub async fn serve(gateway: Arc<Gateway>, listener: TcpListener, stop: Cancellat
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
+            .max_headers(MAX_HEADERS)
             // The primary sends no Date header either.
             .auto_date_header(false)
             .serve_connection(TokioIo::new(stream), service);

@@ -6,11 +6,13 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::{Body as _, Incoming},
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    body::Incoming,
+    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER},
+    http::request::Parts,
 };
 use understudy_common::{
     cluster::{Body, empty, full},
+    config::Unplaced,
     process::random_id,
 };
 
@@ -41,12 +43,20 @@ pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Respon
         .and_then(|mut query| ReplyShape::take(&mut query))
         .unwrap_or_default();
     let accepts_gzip = accepts_gzip(request.headers());
-    let answered = match route {
-        Ok(Route::Pass) => forward::pass(&gateway.primary, request).await,
-        Ok(route) => serve_write(gateway.clone(), id.clone(), route, request)
-            .await
-            .map(|reply| respond(reply, &id, accepts_gzip)),
-        Err(refusal) => Err(refusal),
+    let answered = if route == Ok(Route::Pass) {
+        forward::pass(&gateway.primary, request).await
+    } else {
+        let (head, mut body) = request.into_parts();
+        let waits = head.headers.contains_key(EXPECT);
+        let served = match route {
+            Ok(route) => serve_write(gateway.clone(), id.clone(), route, head, &mut body).await,
+            Err(refusal) => Err(refusal),
+        };
+        // Who waits for `100 Continue` sends nothing before the answer.
+        if served.is_err() && !waits {
+            body::discard(&mut body, gateway.config.max_body_bytes).await;
+        }
+        served.map(|reply| respond(reply, &id, accepts_gzip))
     };
     let response = answered.unwrap_or_else(|refusal| {
         gateway.metrics.refusals.with_label_values(&[refusal.kind]).inc();
@@ -72,21 +82,22 @@ async fn serve_write(
     gateway: Arc<Gateway>,
     id: Arc<str>,
     route: Route,
-    request: Request<Incoming>,
+    head: Parts,
+    body: &mut Incoming,
 ) -> Result<Reply, Refusal> {
-    let (head, incoming) = request.into_parts();
-    let has_body = !incoming.is_end_stream();
-    body::check_media_types(&head.headers, has_body)?;
-    // Refused at once, before a large body is read for nothing.
-    if gateway.log.is_down() {
+    body::check_accept(&head.headers)?;
+    // Refused at once, before a large body is read for nothing. (Writes that may pass without the log are not.)
+    if gateway.log.is_down() && gateway.unplaced == Unplaced::Refuse {
         return Err(Refusal::log_unavailable("nothing was written, because no Kafka broker can be reached"));
     }
-    let admitted = body::read(incoming, &head.headers, gateway.config.max_body_bytes, &gateway.budget).await?;
+    let mut admitted = body::read(body, &head.headers, gateway.config.max_body_bytes, &gateway.budget).await?;
     let planned = {
         let query = || Query::parse(head.uri.query().unwrap_or_default());
         match route {
             Route::Bulk(index) => {
-                Work::Write(bulk::plan(index.as_deref(), query()?, &admitted.bytes, &gateway.ids, gateway.limits)?)
+                let bytes = admitted.bytes.clone();
+                let take = |more| admitted.grow(more);
+                Work::Write(bulk::plan(index.as_deref(), query()?, &bytes, &gateway.ids, gateway.limits, take)?)
             }
             Route::Document(route) => {
                 Work::Write(document::plan(&route, query()?, &admitted.bytes, &gateway.ids, gateway.limits)?)

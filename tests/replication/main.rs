@@ -14,6 +14,7 @@ use understudy_common::{
     effect::{DocumentState, Effect},
     process::{now_ms, random_id},
     record::{IndexNeed, Provenance, encode},
+    shard::ShardLayout,
     version::PackedVersion,
 };
 use understudy_tests::{Http, Stage};
@@ -45,7 +46,7 @@ async fn publish(stage: &Stage, uuid: &str, mapping: u64, effects: &[Effect], ti
         epoch: 1,
         gateway: "test".into(),
     };
-    let need = IndexNeed { uuid: uuid.into(), mapping };
+    let need = IndexNeed { uuid: uuid.into(), mapping, shards: ShardLayout { number: 1, routing: 1024, partition: 1 } };
     let needs: BTreeMap<Arc<str>, IndexNeed> =
         effects.iter().map(|effect| (effect.key.index.clone(), need.clone())).collect();
     let topic = stage.topic("target.backup");

@@ -48,7 +48,7 @@ pub struct ActionFields {
     pub index: Option<String>,
     /// `_id`; a number counts by its digits, as Elasticsearch takes it.
     pub id: Option<String>,
-    /// `routing` or `_routing`.
+    /// `routing`.
     pub routing: Option<String>,
     /// `_type`, which only `_doc` may be.
     pub doc_type: Option<String>,
@@ -125,7 +125,7 @@ impl<'de> Deserialize<'de> for ActionFields {
                     let place = match name.as_str() {
                         "_index" => &mut fields.index,
                         "_id" => &mut fields.id,
-                        "routing" | "_routing" => &mut fields.routing,
+                        "routing" => &mut fields.routing,
                         "_type" => &mut fields.doc_type,
                         "if_seq_no" => &mut fields.if_seq_no,
                         "if_primary_term" => &mut fields.if_primary_term,

@@ -28,7 +28,7 @@ pub struct KafkaConfig {
 }
 
 /// Options that decide whether the promise holds. They are ours.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 16] = [
     "bootstrap.servers",
     "acks",
     "request.required.acks",
@@ -37,6 +37,14 @@ const RESERVED: [&str; 8] = [
     "enable.auto.offset.store",
     "auto.offset.reset",
     "group.id",
+    "message.max.bytes",
+    "message.timeout.ms",
+    "delivery.timeout.ms",
+    "partitioner",
+    "transactional.id",
+    "delivery.report.only.error",
+    "allow.auto.create.topics",
+    "client.id",
 ];
 
 impl KafkaConfig {
@@ -74,6 +82,9 @@ impl KafkaConfig {
         };
         if !(1 << 20..=1_000_000_000).contains(&config.max_message_bytes) {
             section.note("max_message_bytes", "must be from \"1MiB\" to 1000000000 (librdkafka's own limit)");
+        }
+        if let Err(error) = crate::kafka::check_options(&config) {
+            section.note("options", error);
         }
         section.finish();
         config

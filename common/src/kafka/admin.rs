@@ -1,6 +1,6 @@
 //! Topics: created where missing, checked where not.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
@@ -19,6 +19,9 @@ pub enum TopicError {
     /// Kafka could not be asked; it may be asked again.
     #[error("cannot reach Kafka: {0}")]
     Unreachable(#[from] rdkafka::error::KafkaError),
+    /// A topic was created a moment ago and is not known everywhere yet; it may be asked again.
+    #[error("topic {0} is not known to every broker yet")]
+    NotYetKnown(String),
     /// Topics are not what they must be; each line says what would be right.
     #[error("{}", .0.join("; "))]
     Wrong(Vec<String>),
@@ -30,41 +33,58 @@ pub enum TopicError {
 /// When Kafka cannot be reached, or a topic is not what it must be.
 pub async fn ensure_topics(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<(), TopicError> {
     let admin: AdminClient<DefaultClientContext> = client_config(kafka, "understudy-admin").create()?;
-    let existing = existing(&admin).await?;
-    let missing: Vec<&TopicSpec> = specs.iter().filter(|spec| !existing.contains_key(&spec.name)).collect();
-    if !missing.is_empty() && !kafka.create_topics {
-        let names: Vec<_> = missing.iter().map(|spec| spec.name.as_str()).collect();
-        return Err(TopicError::Wrong(vec![format!(
-            "missing topics {} and kafka.create_topics is false: create them, or allow it",
-            names.join(", ")
-        )]));
+    let admin = Arc::new(admin);
+    let mut seen = Seen::look(&admin).await?;
+    let missing: Vec<&TopicSpec> = specs.iter().filter(|spec| !seen.topics.contains_key(&spec.name)).collect();
+    if !missing.is_empty() {
+        if !kafka.create_topics {
+            let names: Vec<_> = missing.iter().map(|spec| spec.name.as_str()).collect();
+            return Err(TopicError::Wrong(vec![format!(
+                "missing topics {} and kafka.create_topics is false: create them, or allow it",
+                names.join(", ")
+            )]));
+        }
+        create(&admin, &missing).await?;
+        // Another process may have been faster, with another idea of them.
+        seen = Seen::look(&admin).await?;
     }
-    create(&admin, &missing).await?;
     let mut wrong = Vec::new();
     for spec in specs {
-        if let Some(partitions) = existing.get(&spec.name) {
-            check_shape(spec, partitions, &mut wrong);
+        let partitions = seen.topics.get(&spec.name).ok_or_else(|| TopicError::NotYetKnown(spec.name.clone()))?;
+        check_shape(spec, partitions, &mut wrong);
+        if seen.brokers > 1 && spec.replication_factor < 2 {
+            wrong.push(format!(
+                "kafka.replication_factor is {} and the cluster has {} brokers: a record would be lost with one of them; it must be at least 2",
+                spec.replication_factor, seen.brokers
+            ));
         }
     }
-    check_settings(&admin, specs, &mut wrong).await?;
+    check_settings(&admin, specs, seen.brokers, &mut wrong).await?;
+    wrong.dedup();
     if wrong.is_empty() { Ok(()) } else { Err(TopicError::Wrong(wrong)) }
 }
 
-/// Every topic, with the number of copies of each of its partitions.
-async fn existing(admin: &AdminClient<DefaultClientContext>) -> Result<BTreeMap<String, Vec<usize>>, TopicError> {
-    // The call blocks; a thread of its own client would outlive nothing, so the runtime's blocking threads do.
-    tokio::task::block_in_place(|| {
-        let metadata = admin.inner().fetch_metadata(None, TIMEOUT)?;
-        Ok(metadata
-            .topics()
-            .iter()
-            .filter(|topic| topic.error().is_none())
-            .map(|topic| {
-                let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).collect();
-                (topic.name().to_owned(), copies)
-            })
-            .collect())
-    })
+/// What the cluster says of itself.
+struct Seen {
+    brokers: usize,
+    /// Every topic, with the number of copies of each of its partitions.
+    topics: BTreeMap<String, Vec<usize>>,
+}
+
+impl Seen {
+    async fn look(admin: &Arc<AdminClient<DefaultClientContext>>) -> Result<Self, TopicError> {
+        let admin = admin.clone();
+        let look = tokio::task::spawn_blocking(move || {
+            let metadata = admin.inner().fetch_metadata(None, TIMEOUT)?;
+            let copies = |topic: &rdkafka::metadata::MetadataTopic| {
+                topic.partitions().iter().map(|partition| partition.replicas().len()).collect()
+            };
+            let whole = metadata.topics().iter().filter(|topic| topic.error().is_none());
+            let topics = whole.map(|topic| (topic.name().to_owned(), copies(topic))).collect();
+            Ok(Self { brokers: metadata.brokers().len(), topics })
+        });
+        look.await.map_err(|error| TopicError::NotYetKnown(error.to_string()))?
+    }
 }
 
 async fn create(admin: &AdminClient<DefaultClientContext>, missing: &[&TopicSpec]) -> Result<(), TopicError> {
@@ -112,6 +132,7 @@ fn check_shape(spec: &TopicSpec, partitions: &[usize], wrong: &mut Vec<String>) 
 async fn check_settings(
     admin: &AdminClient<DefaultClientContext>,
     specs: &[TopicSpec],
+    brokers: usize,
     wrong: &mut Vec<String>,
 ) -> Result<(), TopicError> {
     let topics: Vec<_> = specs.iter().map(|spec| ResourceSpecifier::Topic(&spec.name)).collect();
@@ -120,13 +141,15 @@ async fn check_settings(
     for (spec, resource) in specs.iter().zip(described) {
         let resource = match resource {
             Ok(resource) => resource,
-            // A topic that was created a moment ago may not be known to the broker that is asked.
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => continue,
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(TopicError::NotYetKnown(spec.name.clone())),
             Err(code) => return Err(TopicError::Unreachable(rdkafka::error::KafkaError::AdminOp(code))),
         };
+        if resource.entries.is_empty() {
+            return Err(TopicError::NotYetKnown(spec.name.clone()));
+        }
         let has = |name: &str| resource.get(name).and_then(|entry| entry.value.as_deref()).unwrap_or_default();
         for (name, value) in &spec.settings {
-            if !setting_holds(name, has(name), value, spec.replication_factor) {
+            if !setting_holds(name, has(name), value, brokers) {
                 wrong.push(format!("topic {} has {name}={}, and must have {value}", spec.name, has(name)));
             }
         }
@@ -135,13 +158,15 @@ async fn check_settings(
 }
 
 /// Whether a topic's setting is as good as the wanted one.
-fn setting_holds(name: &str, has: &str, wanted: &str, replication_factor: i32) -> bool {
+fn setting_holds(name: &str, has: &str, wanted: &str, brokers: usize) -> bool {
     let number = |text: &str| text.parse::<i64>().unwrap_or(0);
     match name {
-        "max.message.bytes" | "min.insync.replicas" => number(has) >= number(wanted),
+        "max.message.bytes" => number(has) >= number(wanted),
+        "min.insync.replicas" => number(has) >= number(wanted) && (brokers == 1 || number(has) >= 2),
         // Operators may keep more or less; the partition stops at a gap, it never skips one.
         "retention.ms" | "retention.bytes" | "min.compaction.lag.ms" => true,
-        "unclean.leader.election.enable" => has == wanted || replication_factor == 1,
+        // With one broker there is nobody else to elect.
+        "unclean.leader.election.enable" => has == wanted || brokers == 1,
         "cleanup.policy" => has == wanted,
         _ => has == wanted,
     }
@@ -159,6 +184,8 @@ mod tests {
             setting_holds("max.message.bytes", "40", "32", 3) && !setting_holds("max.message.bytes", "31", "32", 3)
         );
         assert!(!setting_holds("min.insync.replicas", "1", "2", 3));
+        assert!(!setting_holds("min.insync.replicas", "1", "1", 3), "with several brokers");
+        assert!(setting_holds("min.insync.replicas", "1", "1", 1));
         assert!(setting_holds("retention.ms", "1", "2", 3));
         assert!(!setting_holds("cleanup.policy", "delete", "compact", 3));
         assert!(!setting_holds("unclean.leader.election.enable", "true", "false", 3));

@@ -12,6 +12,8 @@ pub fn client_config(kafka: &KafkaConfig, client_id: &str) -> ClientConfig {
         .set("bootstrap.servers", kafka.bootstrap_servers.join(","))
         .set("client.id", client_id)
         .set("message.max.bytes", kafka.max_message_bytes.to_string())
+        // A topic is created by us with its policy, or not at all.
+        .set("allow.auto.create.topics", "false")
         // A broker that comes back is met within a second.
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.keepalive.enable", "true")
@@ -21,6 +23,14 @@ pub fn client_config(kafka: &KafkaConfig, client_id: &str) -> ClientConfig {
         config.set(name, value);
     }
     config
+}
+
+/// Whether librdkafka knows the options and takes their values.
+///
+/// # Errors
+/// What it says of the first that it does not take.
+pub fn check_options(kafka: &KafkaConfig) -> Result<(), String> {
+    client_config(kafka, "understudy").create_native_config().map(drop).map_err(|error| error.to_string())
 }
 
 /// What librdkafka says of itself, at levels as ours mean them: it mends what it reports, so nothing is lost; whether a

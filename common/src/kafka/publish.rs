@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use rdkafka::{
-    ClientContext,
+    ClientConfig, ClientContext, Timestamp,
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::{Header, OwnedHeaders},
@@ -52,7 +52,8 @@ pub enum PublishError {
 /// A producer. Cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: FutureProducer<Watch>,
+    config: ClientConfig,
+    producer: Arc<RwLock<FutureProducer<Watch>>>,
     down: Arc<AtomicBool>,
 }
 
@@ -106,8 +107,8 @@ impl Publisher {
                 config.set(name, value);
             }
         }
-        let producer: FutureProducer<Watch> = config.create_with_context(Watch { down: down.clone() })?;
-        let publisher = Self { producer, down };
+        let producer = Arc::new(RwLock::new(config.create_with_context(Watch { down: down.clone() })?));
+        let publisher = Self { config, producer, down };
         publisher.watch_recovery();
         Ok(publisher)
     }
@@ -134,6 +135,7 @@ impl Publisher {
         timeout: Duration,
     ) -> Result<Appended, PublishError> {
         let begun = Instant::now();
+        let producer = self.producer();
         let mut record: FutureRecord<'_, str, [u8]> = FutureRecord::to(topic).partition(partition).key(key);
         if let Some(value) = value {
             record = record.payload(value);
@@ -144,20 +146,25 @@ impl Publisher {
             });
             record = record.headers(owned);
         }
-        let sent = tokio::time::timeout_at(begun + timeout, self.producer.send(record, timeout)).await;
+        let sent = tokio::time::timeout_at(begun + timeout, producer.send(record, timeout)).await;
         match sent {
             Err(_) => Err(if self.is_down() { PublishError::Down } else { PublishError::TimedOut(timeout) }),
-            Ok(Err((error, _))) => Err(match error.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::MessageSizeTooLarge) => PublishError::TooLarge,
-                Some(RDKafkaErrorCode::MessageTimedOut) => PublishError::TimedOut(timeout),
-                _ => PublishError::Failed(error.to_string()),
-            }),
+            Ok(Err((error, _))) => {
+                self.renew_after_fatal(&producer);
+                Err(match error.rdkafka_error_code() {
+                    Some(RDKafkaErrorCode::MessageSizeTooLarge) => PublishError::TooLarge,
+                    Some(RDKafkaErrorCode::MessageTimedOut) => PublishError::TimedOut(timeout),
+                    _ => PublishError::Failed(error.to_string()),
+                })
+            }
             Ok(Ok(delivery)) => {
                 self.down.store(false, Ordering::Release);
-                let at_ms = delivery
-                    .timestamp
-                    .to_millis()
-                    .ok_or_else(|| PublishError::Failed(format!("topic {topic} gives no append time")))?;
+                // Tickets and the window live by the broker's clock; our own would make a frozen gateway look punctual.
+                let Timestamp::LogAppendTime(at_ms) = delivery.timestamp else {
+                    return Err(PublishError::Failed(format!(
+                        "topic {topic} gives no append time: its message.timestamp.type must be LogAppendTime"
+                    )));
+                };
                 Ok(Appended { partition: delivery.partition, offset: delivery.offset, at_ms })
             }
         }
@@ -165,25 +172,45 @@ impl Publisher {
 
     /// Waits until everything that was sent is acknowledged or given up.
     pub async fn flush(&self, timeout: Duration) {
-        let producer = self.producer.clone();
+        let producer = self.producer();
         let flushed = tokio::task::spawn_blocking(move || producer.flush(timeout)).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::warn!("not every record was acknowledged before the producer closed");
         }
     }
 
+    fn producer(&self) -> FutureProducer<Watch> {
+        self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// An idempotent producer that met a fatal error (a broker that lost its log, say) never sends again: another one takes
+    /// its place. What the old one had not sent fails, and whoever waits for it hears so.
+    fn renew_after_fatal(&self, failed: &FutureProducer<Watch>) {
+        let Some((code, reason)) = failed.client().fatal_error() else { return };
+        let mut current = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        if current.client().fatal_error().is_none() {
+            return;
+        }
+        tracing::error!(%code, reason, "the Kafka producer met a fatal error; another one takes its place");
+        match self.config.create_with_context(Watch { down: self.down.clone() }) {
+            Ok(producer) => *current = producer,
+            Err(error) => tracing::error!(%error, "no other Kafka producer can be made"),
+        }
+    }
+
     /// While brokers are down nothing is sent, so nothing would notice that they are back: look for them.
     fn watch_recovery(&self) {
-        let (producer, down) = (self.producer.clone(), Arc::downgrade(&self.down));
+        let (producer, down) = (Arc::downgrade(&self.producer), Arc::downgrade(&self.down));
         tokio::spawn(async move {
             loop {
                 tokio::time::sleep(PROBE).await;
-                let Some(down) = down.upgrade() else { return };
+                let (Some(producer), Some(down)) = (producer.upgrade(), down.upgrade()) else { return };
                 if !down.load(Ordering::Acquire) {
                     continue;
                 }
-                let producer = producer.clone();
+                let producer = producer.read().unwrap_or_else(PoisonError::into_inner).clone();
                 let met = tokio::task::spawn_blocking(move || {
+                    // Any topic will do, also one that is not there.
                     producer.client().fetch_metadata(Some("understudy"), Duration::from_secs(1)).is_ok()
                 });
                 if met.await.unwrap_or(false) {

@@ -53,6 +53,9 @@ pub fn decode(headers: &BTreeMap<String, String>, value: &Bytes) -> Result<Effec
     };
     let indices: BTreeMap<Arc<str>, IndexNeed> = serde_json::from_str(text(headers, header::INDICES)?)
         .map_err(|error| foreign(format!("header [{}]: {error}", header::INDICES)))?;
+    if let Some((index, _)) = indices.iter().find(|(_, need)| !need.shards.is_valid()) {
+        return Err(foreign(format!("header [{}]: the shards of [{index}] are none", header::INDICES)));
+    }
     let effects = effects(value, &indices, provenance.epoch)?;
     Ok(EffectsRecord { provenance, indices, effects })
 }

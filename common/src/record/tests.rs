@@ -2,14 +2,16 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{document::DocumentKey, effect::DocumentState, version::PackedVersion};
+use crate::{document::DocumentKey, effect::DocumentState, shard::ShardLayout, version::PackedVersion};
+
+const LAYOUT: ShardLayout = ShardLayout { number: 1, routing: 1024, partition: 1 };
 
 fn provenance() -> Provenance {
     Provenance { request: "r-1".into(), ticket_ms: 1_700_000_000_000, answered_ms: 1, epoch: 1, gateway: "g".into() }
 }
 
 fn needs(effects: &[Effect]) -> BTreeMap<Arc<str>, IndexNeed> {
-    effects.iter().map(|e| (e.key.index.clone(), IndexNeed { uuid: "u".into(), mapping: 3 })).collect()
+    effects.iter().map(|e| (e.key.index.clone(), IndexNeed { uuid: "u".into(), mapping: 3, shards: LAYOUT })).collect()
 }
 
 fn effect(index: &str, id: &str, routing: Option<&str>, seq_no: u64, source: Option<&str>) -> Effect {
@@ -44,7 +46,10 @@ fn a_value_is_a_bulk_body_that_anyone_can_read() {
             version + 6
         )
     );
-    assert_eq!(headers(&records[0])["understudy-indices"], "{\"i\":{\"uuid\":\"u\",\"mapping\":3}}");
+    assert_eq!(
+        headers(&records[0])["understudy-indices"],
+        "{\"i\":{\"uuid\":\"u\",\"mapping\":3,\"shards\":{\"number\":1,\"routing\":1024,\"partition\":1}}}"
+    );
 }
 
 #[test]

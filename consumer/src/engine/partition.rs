@@ -11,7 +11,7 @@ use understudy_common::effect::Effect;
 use super::{
     Command, DeadLetter, IndexId, LetterTicket, Limits, Origin, PartitionStatus, Received, StopReason, Tally,
     indices::{Indices, Readiness, differs_text},
-    queued::{Content, Queued, queued},
+    queued::{Content, Needed, Queued, queued},
 };
 use crate::{
     backoff::Backoff,
@@ -226,8 +226,8 @@ impl Partition {
                             effects.clear();
                             break;
                         }
-                        let (index, mapping) = &needed[&effect.key.index];
-                        let name = hasher.name(&index.uuid, &effect.key);
+                        let Needed { index, mapping, shards } = &needed[&effect.key.index];
+                        let name = hasher.name(&index.uuid, *shards, &effect.key);
                         if self.window.is_older(name, effect.version, at_ms) {
                             tally.stale += 1;
                             self.queued_effects -= 1;

@@ -9,6 +9,7 @@ use std::{
 use understudy_common::{
     effect::Effect,
     record::{IndexNeed, Unreadable},
+    shard::ShardLayout,
 };
 
 use super::{IndexId, Origin, Received};
@@ -23,8 +24,15 @@ pub(super) struct Queued {
     pub(super) arrived: Duration,
 }
 
+/// What effects need of their index.
+pub(super) struct Needed {
+    pub(super) index: IndexId,
+    pub(super) mapping: u64,
+    pub(super) shards: ShardLayout,
+}
+
 pub(super) enum Content {
-    Effects { indices: HashMap<Arc<str>, (IndexId, u64)>, effects: VecDeque<Effect> },
+    Effects { indices: HashMap<Arc<str>, Needed>, effects: VecDeque<Effect> },
     Foreign(String),
     Newer(String),
 }
@@ -52,7 +60,7 @@ pub(super) fn queued(now: Duration, received: Received) -> Queued {
         Ok(record) => {
             let need = |(index, need): (Arc<str>, IndexNeed)| {
                 let id = IndexId { index: index.clone(), uuid: need.uuid };
-                (index, (id, need.mapping))
+                (index, Needed { index: id, mapping: need.mapping, shards: need.shards })
             };
             let indices: HashMap<_, _> = record.indices.into_iter().map(need).collect();
             let unnamed = record.effects.iter().find(|effect| !indices.contains_key(&effect.key.index));

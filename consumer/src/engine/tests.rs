@@ -10,6 +10,7 @@ use understudy_common::{
     effect::{DocumentState, Effect},
     kafka::LogRecord,
     record::{EffectsRecord, IndexNeed, Provenance, Unreadable},
+    shard::ShardLayout,
     version::PackedVersion,
 };
 
@@ -23,6 +24,8 @@ mod scenarios;
 mod world;
 
 use world::{Request, World};
+
+const SHARDS: ShardLayout = ShardLayout { number: 1, routing: 1024, partition: 1 };
 
 fn requests() -> impl Strategy<Value = Vec<Request>> {
     // Delays reach beyond the ticket's lifetime (60 s), so some requests are void, and they overtake each other.

@@ -139,7 +139,7 @@ fn learn(window: &mut Window, record: &LogRecord, hasher: &DocumentHasher, ticke
     }
     for effect in &effects.effects {
         if let Some(need) = effects.indices.get(&effect.key.index) {
-            window.pass(hasher.name(&need.uuid, &effect.key), effect.version, record.at_ms);
+            window.pass(hasher.name(&need.uuid, need.shards, &effect.key), effect.version, record.at_ms);
         }
     }
 }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use understudy_common::cluster::{CallError, ClusterClient, path_part};
+use understudy_common::{
+    cluster::{CallError, ClusterClient, path_part},
+    shard::ShardLayout,
+};
 
 use super::{IndexLookup, IndexState, Sight, StateId};
 
@@ -38,7 +41,8 @@ const REMEMBERED: usize = 10_000;
 const FILTER: &str = "cluster_uuid,version,state_uuid,metadata.indices.*.version,metadata.indices.*.mapping_version,\
 metadata.indices.*.settings_version,metadata.indices.*.aliases_version,metadata.indices.*.routing_num_shards,\
 metadata.indices.*.aliases,metadata.indices.*.settings.index.uuid,metadata.indices.*.settings.index.default_pipeline,\
-metadata.indices.*.settings.index.final_pipeline";
+metadata.indices.*.settings.index.final_pipeline,metadata.indices.*.settings.index.number_of_shards,\
+metadata.indices.*.settings.index.routing_partition_size";
 
 #[derive(Deserialize)]
 struct StateBody {
@@ -60,7 +64,7 @@ struct IndexBody {
     mapping_version: u64,
     settings_version: u64,
     aliases_version: u64,
-    routing_num_shards: u64,
+    routing_num_shards: u32,
     #[serde(default)]
     aliases: Vec<String>,
     settings: SettingsBody,
@@ -76,6 +80,8 @@ struct IndexSettingsBody {
     uuid: Arc<str>,
     default_pipeline: Option<String>,
     final_pipeline: Option<String>,
+    number_of_shards: String,
+    routing_partition_size: Option<String>,
 }
 
 impl Metadata {
@@ -205,7 +211,12 @@ fn state(index: IndexBody) -> IndexState {
         mapping_version: index.mapping_version,
         settings_version: index.settings_version,
         aliases_version: index.aliases_version,
-        routing_num_shards: index.routing_num_shards,
+        shards: ShardLayout {
+            // What is no number makes a layout that is none, and `trust` lets nothing of it through.
+            number: settings.number_of_shards.parse().unwrap_or(0),
+            routing: index.routing_num_shards,
+            partition: settings.routing_partition_size.map_or(Ok(1), |size| size.parse()).unwrap_or(0),
+        },
     }
 }
 
@@ -223,7 +234,7 @@ mod tests {
 
     fn index(aliases: &str, more: &str) -> String {
         format!(
-            "{{\"version\":3,\"mapping_version\":2,\"settings_version\":1,\"aliases_version\":1,\"routing_num_shards\":1024,\"aliases\":{aliases},\"settings\":{{\"index\":{{\"uuid\":\"u\"{more}}}}}}}"
+            "{{\"version\":3,\"mapping_version\":2,\"settings_version\":1,\"aliases_version\":1,\"routing_num_shards\":1024,\"aliases\":{aliases},\"settings\":{{\"index\":{{\"uuid\":\"u\",\"number_of_shards\":\"1\"{more}}}}}}}"
         )
     }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::Deserialize;
+use understudy_common::shard::ShardLayout;
 
 /// Which cluster state it was.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -28,8 +29,8 @@ pub struct IndexState {
     pub settings_version: u64,
     /// Rises with every change of its aliases.
     pub aliases_version: u64,
-    /// What ids are hashed over.
-    pub routing_num_shards: u64,
+    /// How it spreads its documents.
+    pub shards: ShardLayout,
     /// Whether `index.default_pipeline` or `index.final_pipeline` names one.
     pub has_pipeline: bool,
 }

@@ -106,7 +106,7 @@ mod tests {
     fn decodes_and_encodes() {
         let query = Query::parse("routing=a+b%2Fc&pretty&refresh=wait_for&routing=z%20").unwrap();
         assert_eq!(query.get("routing"), Some("z "));
-        assert_eq!(query.encode(), "?pretty=&refresh=wait_for&routing=z%20");
+        assert_eq!(query.encode(), "?pretty=&refresh=wait%5Ffor&routing=z%20");
         assert_eq!(Query::parse("").unwrap().encode(), "");
     }
 

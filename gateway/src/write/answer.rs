@@ -30,7 +30,12 @@ pub enum Outcome {
     /// Version conflict: somebody's write was there first, or this item's own first try.
     Conflict,
     /// It was refused; nothing was done.
-    Refused(u16),
+    Refused {
+        /// With this status.
+        status: u16,
+        /// Because of what its index was at that moment (blocked, closed, gone), and not of the request.
+        by_state: bool,
+    },
     /// It may have been done.
     Unknown(String),
 }
@@ -81,6 +86,18 @@ struct ItemBody {
     seq_no: Option<u64>,
     #[serde(rename = "_primary_term")]
     primary_term: Option<u64>,
+    error: Option<ErrorBody>,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WholeError {
+    error: ErrorBody,
 }
 
 impl Answer {
@@ -91,6 +108,18 @@ impl Answer {
             AnswerShape::Bulk => read_bulk(status, body, items),
             AnswerShape::Document => read_document(status, body),
         }
+    }
+
+    /// The indices that it says were written.
+    pub fn written(&self) -> impl Iterator<Item = &str> {
+        let outcomes = match self {
+            Self::Items { outcomes, .. } => outcomes.as_slice(),
+            _ => &[],
+        };
+        outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Done(done) => Some(done.index.as_str()),
+            _ => None,
+        })
     }
 }
 
@@ -127,9 +156,14 @@ fn item_outcome(item: ItemBody) -> Outcome {
             Outcome::Done(Done { index, id, result, seq_no, primary_term })
         }
         (409, ..) => Outcome::Conflict,
-        (status @ 400..=499, ..) if status != 408 => Outcome::Refused(status),
+        (status @ 400..=499, ..) if status != 408 => refused(status, item.error.as_ref()),
         (status, ..) => Outcome::Unknown(format!("the primary answered status {status} for the document")),
     }
+}
+
+fn refused(status: u16, error: Option<&ErrorBody>) -> Outcome {
+    let kind = error.and_then(|error| error.kind.as_deref());
+    Outcome::Refused { status, by_state: matches!(status, 403 | 404) || kind == Some("index_closed_exception") }
 }
 
 fn read_document(status: StatusCode, body: &Bytes) -> Answer {
@@ -137,6 +171,10 @@ fn read_document(status: StatusCode, body: &Bytes) -> Answer {
     let outcome = match (status.as_u16(), done) {
         (200 | 201 | 404, Ok(done)) => Outcome::Done(done),
         (409, _) => Outcome::Conflict,
+        (400 | 403 | 404, _) => {
+            let whole = serde_json::from_slice::<WholeError>(body).ok();
+            refused(status.as_u16(), whole.map(|whole| whole.error).as_ref())
+        }
         _ if refused_whole(status) => return Answer::Refused(status),
         (200..=299, Err(error)) => {
             return Answer::Unknown(format!("the primary's answer is not that of a write: {error}"));
@@ -174,9 +212,9 @@ mod tests {
         assert!(matches!(&outcomes[0], Outcome::Done(done) if done.seq_no == 7 && done.primary_term == 2));
         assert!(matches!(&outcomes[1], Outcome::Done(done) if done.result == "not_found"));
         assert_eq!(outcomes[2], Outcome::Conflict);
-        assert_eq!(outcomes[3], Outcome::Refused(400));
+        assert_eq!(outcomes[3], Outcome::Refused { status: 400, by_state: false });
         assert!(matches!(outcomes[4], Outcome::Unknown(_)));
-        assert_eq!(outcomes[5], Outcome::Refused(404));
+        assert_eq!(outcomes[5], Outcome::Refused { status: 404, by_state: true });
         assert!(matches!(outcomes[6], Outcome::Unknown(_)), "done without a sequence number is not done");
     }
 

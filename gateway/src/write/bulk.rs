@@ -10,7 +10,7 @@ use understudy_common::{
     document::DocumentKey,
 };
 
-use super::plan::{AnswerShape, Limits, PlannedItem, PlannedWrite, SHARED_PARAMETERS};
+use super::plan::{AnswerShape, Limits, PlannedItem, PlannedWrite, SHARED_PARAMETERS, too_long_a_list};
 use crate::{
     document_id::IdGenerator,
     refusal::Refusal,
@@ -18,7 +18,7 @@ use crate::{
     route::{Query, check_index_name},
 };
 
-/// Plans a bulk; `index` is that of the URL.
+/// Plans a bulk; `index` is that of the URL. `take` is asked for the memory that the plan takes beside the body.
 ///
 /// # Errors
 /// When the body is malformed, or one of its operations cannot be replicated: then none of it is executed.
@@ -28,16 +28,24 @@ pub fn plan(
     body: &Bytes,
     ids: &IdGenerator,
     limits: Limits,
+    mut take: impl FnMut(usize) -> Result<(), Refusal>,
 ) -> Result<PlannedWrite, Refusal> {
     let reply = ReplyShape::take(&mut query)?;
     query.only(&SHARED_PARAMETERS)?;
-    let operations = bulk::parse(body).map_err(|error| Refusal::malformed(error.to_string()))?;
     let mut indices: HashMap<String, Arc<str>> = HashMap::new();
     let mut pieces = Pieces { body, pieces: Vec::new(), run: 0..0 };
-    let mut items = Vec::with_capacity(operations.len());
-    for operation in operations {
+    let mut items = Vec::new();
+    let mut listed = 0;
+    for operation in bulk::operations(body) {
+        let operation = operation.map_err(|error| Refusal::malformed(error.to_string()))?;
         let item = plan_item(&operation, index, query.get("routing"), &mut indices, ids)?;
         item.check_size(limits)?;
+        take(size_of::<PlannedItem>() + item.key.id.len())?;
+        // An intent lists at least this of each document; the plan must not grow when it would not fit in the end.
+        listed += item.key.index.len() + item.key.id.len();
+        if listed > limits.record_bytes {
+            return Err(too_long_a_list(listed, limits));
+        }
         if operation.fields.id.is_some() {
             pieces.keep(operation.span.clone());
         } else {
@@ -178,7 +186,9 @@ mod tests {
     const LIMITS: Limits = Limits { record_bytes: 10_000 };
 
     fn plan_text(index: Option<&str>, query: &str, body: &str) -> Result<PlannedWrite, Refusal> {
-        plan(index, Query::parse(query)?, &Bytes::copy_from_slice(body.as_bytes()), &IdGenerator::new(), LIMITS)
+        plan(index, Query::parse(query)?, &Bytes::copy_from_slice(body.as_bytes()), &IdGenerator::new(), LIMITS, |_| {
+            Ok(())
+        })
     }
 
     fn sent(plan: &PlannedWrite) -> String {

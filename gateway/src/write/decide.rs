@@ -110,12 +110,15 @@ pub fn decide(epoch: u64, items: &[PlannedItem], before: &Sight, answer: Answer,
     let mut trusted: BTreeMap<&Arc<str>, Result<Arc<IndexState>, String>> = BTreeMap::new();
     for (item, outcome) in items.iter().zip(outcomes) {
         let doubt = match outcome {
-            Outcome::Refused(_) => None,
-            // A coordinating node that lost a shard tries again by itself and meets its own first try.
+            // A coordinating node that lost a shard tries again by itself and meets its own first try, or an index that was
+            // blocked, closed or deleted since.
             Outcome::Conflict if moved => {
                 Some(Doubt::Unknown("a version conflict while the cluster state moved".to_owned()))
             }
-            Outcome::Conflict => None,
+            Outcome::Refused { by_state: true, status } if moved => {
+                Some(Doubt::Unknown(format!("refused with {status} while the cluster state moved")))
+            }
+            Outcome::Conflict | Outcome::Refused { .. } => None,
             Outcome::Unknown(reason) => Some(Doubt::Unknown(reason)),
             Outcome::Done(_) if pipeline_ran && item.action != Action::Delete => {
                 Some(Doubt::Untrusted("an ingest pipeline ran".to_owned()))
@@ -126,7 +129,11 @@ pub fn decide(epoch: u64, items: &[PlannedItem], before: &Sight, answer: Answer,
                     Ok((effect, state)) => {
                         decision.indices.insert(
                             item.key.index.clone(),
-                            IndexNeed { uuid: state.uuid.clone(), mapping: state.mapping_version },
+                            IndexNeed {
+                                uuid: state.uuid.clone(),
+                                mapping: state.mapping_version,
+                                shards: state.shards,
+                            },
                         );
                         decision.effects.push(effect);
                         None
@@ -147,7 +154,13 @@ fn trust(index: &Arc<str>, before: &Sight, after: Option<&Sight>) -> Result<Arc<
     let Some(after) = after else {
         return Err("the cluster state could not be looked at after the write".to_owned());
     };
+    if before.state.cluster_uuid != after.state.cluster_uuid {
+        return Err("another cluster stands behind the primary's address".to_owned());
+    }
     match (before.lookup(index), after.lookup(index)) {
+        (_, IndexLookup::Concrete(after)) if !after.shards.is_valid() => {
+            Err(format!("the shards of index [{index}] cannot be understood"))
+        }
         (IndexLookup::Concrete(before), IndexLookup::Concrete(after)) => {
             if before.uuid != after.uuid {
                 Err(format!("index [{index}] was made anew during the write"))

@@ -110,11 +110,11 @@ mod tests {
     fn creates_and_deletes() {
         let create = plan_text(DocumentOperation::Index, None, "op_type=create", "{}").unwrap();
         assert_eq!(create.items[0].action, Action::Create);
-        assert_eq!(create.path, format!("/i/_create/{}", create.items[0].key.id));
+        assert_eq!(create.path, format!("/i/_create/{}", path_part(&create.items[0].key.id)));
         let delete = plan_text(DocumentOperation::Delete, Some("1"), "if_seq_no=3&if_primary_term=1", "").unwrap();
         assert_eq!(
             (delete.method.as_str(), delete.path.as_str()),
-            ("DELETE", "/i/_doc/1?if_primary_term=1&if_seq_no=3")
+            ("DELETE", "/i/_doc/1?if%5Fprimary%5Fterm=1&if%5Fseq%5Fno=3")
         );
         assert!(delete.body.is_empty() && delete.items[0].source.is_none());
     }

@@ -54,6 +54,15 @@ pub struct Limits {
     pub record_bytes: usize,
 }
 
+/// An intent would not fit into a record.
+#[must_use]
+pub fn too_long_a_list(bytes: usize, limits: Limits) -> Refusal {
+    Refusal::too_large(format!(
+        "the list of this bulk's documents takes at least {bytes} bytes in the log, more than the {} that Kafka is configured to take: split the bulk",
+        limits.record_bytes
+    ))
+}
+
 impl PlannedItem {
     /// `line 3: ` or nothing.
     #[must_use]

@@ -104,7 +104,7 @@ fn another_incarnation_stops_its_partition_after_what_stands_before_it() {
     engine.record(at(0), 0, 1, put(0, 1));
     let mut other = put(1, 1);
     if let Ok(record) = &mut other.content {
-        record.indices.insert("i".into(), IndexNeed { uuid: "v".into(), mapping: 1 });
+        record.indices.insert("i".into(), IndexNeed { uuid: "v".into(), mapping: 1, shards: SHARDS });
     }
     engine.record(at(0), 0, 1, other);
     let sent = first_bulk(&mut engine, 10);

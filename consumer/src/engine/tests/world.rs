@@ -49,7 +49,7 @@ pub(super) fn received(partition: i32, offset: i64, at_ms: i64, ticket_ms: i64, 
     let record = LogRecord { partition, offset, at_ms, key: None, value: None, headers: BTreeMap::new() };
     let provenance =
         Provenance { request: "r".into(), ticket_ms, answered_ms: ticket_ms, epoch: 1, gateway: "g".into() };
-    let indices = BTreeMap::from([(Arc::from("i"), IndexNeed { uuid: "u".into(), mapping: 1 })]);
+    let indices = BTreeMap::from([(Arc::from("i"), IndexNeed { uuid: "u".into(), mapping: 1, shards: SHARDS })]);
     Received { record, content: Ok(EffectsRecord { provenance, indices, effects }) }
 }
 
@@ -397,7 +397,7 @@ impl World {
         let since = last_ms.unwrap_or_default() - W.as_millis() as i64;
         for record in records.iter().filter(|record| record.record.at_ms >= since) {
             for effect in valid(record) {
-                window.pass(hasher().name("u", &effect.key), effect.version, record.record.at_ms);
+                window.pass(hasher().name("u", SHARDS, &effect.key), effect.version, record.record.at_ms);
             }
         }
         self.engine.assigned(partition, self.generation);

@@ -1,9 +1,11 @@
 use bytes::Bytes;
 use hyper::StatusCode;
-use understudy_common::document::DocumentKey;
+use understudy_common::{document::DocumentKey, shard::ShardLayout};
 
 use super::*;
 use crate::guard::StateId;
+
+const SHARDS: ShardLayout = ShardLayout { number: 1, routing: 1024, partition: 1 };
 
 fn item(id: &str, action: Action) -> PlannedItem {
     PlannedItem {
@@ -21,7 +23,7 @@ fn index(uuid: &str, settings_version: u64, mapping_version: u64, has_pipeline: 
         mapping_version,
         settings_version,
         aliases_version: 1,
-        routing_num_shards: 1024,
+        shards: SHARDS,
         has_pipeline,
     }))
 }
@@ -48,13 +50,18 @@ fn an_unmoved_state_lets_effects_through() {
     let before = sight(1, index("u", 3, 7, false));
     let items =
         [item("1", Action::Index), item("2", Action::Delete), item("3", Action::Create), item("4", Action::Index)];
-    let outcomes = vec![done("1", "updated", 5), done("2", "not_found", 6), Outcome::Conflict, Outcome::Refused(400)];
+    let outcomes = vec![
+        done("1", "updated", 5),
+        done("2", "not_found", 6),
+        Outcome::Conflict,
+        Outcome::Refused { status: 400, by_state: false },
+    ];
     let decision = decide(1, &items, &before, items_answer(outcomes), Some(&before));
     assert_eq!(decision.doubt, None);
     assert_eq!(decision.effects.len(), 2);
     assert_eq!(decision.effects[0].version, PackedVersion::pack(1, 1, 5).unwrap());
     assert_eq!(decision.effects[1].state, DocumentState::Deleted);
-    assert_eq!(decision.indices["i"], IndexNeed { uuid: "u".into(), mapping: 7 });
+    assert_eq!(decision.indices["i"], IndexNeed { uuid: "u".into(), mapping: 7, shards: SHARDS });
 }
 
 #[test]
@@ -86,7 +93,7 @@ fn an_index_that_the_write_created_is_trusted_while_its_settings_are_the_first()
         let after = sight(2, index("new", settings, 2, pipeline));
         decide_one(Action::Index, done("1", "created", 0), &before, Some(&after))
     };
-    assert_eq!(created(1, false).indices["i"], IndexNeed { uuid: "new".into(), mapping: 2 });
+    assert_eq!(created(1, false).indices["i"], IndexNeed { uuid: "new".into(), mapping: 2, shards: SHARDS });
     assert!(created(2, false).doubt.is_some());
     assert!(created(1, true).doubt.is_some());
     // Nothing moved, and yet it was written: that cannot be.
@@ -108,6 +115,23 @@ fn a_conflict_is_believed_only_while_the_state_rests() {
         let decision = decide_one(Action::Create, Outcome::Conflict, &before, after);
         assert!(matches!(decision.doubt, Some(Doubt::Unknown(_))));
     }
+}
+
+#[test]
+fn a_refusal_by_the_state_of_an_index_is_believed_only_while_the_state_rests() {
+    let (before, after) = (sight(1, index("u", 3, 7, false)), sight(2, index("u", 3, 7, false)));
+    let refused = |by_state| Outcome::Refused { status: 403, by_state };
+    assert_eq!(decide_one(Action::Index, refused(true), &before, Some(&before)).doubt, None);
+    assert_eq!(decide_one(Action::Index, refused(false), &before, Some(&after)).doubt, None);
+    assert!(decide_one(Action::Index, refused(true), &before, Some(&after)).doubt.is_some());
+}
+
+#[test]
+fn another_cluster_is_not_trusted() {
+    let before = sight(1, IndexLookup::Absent);
+    let mut after = sight(2, index("new", 1, 2, false));
+    after.state.cluster_uuid = "another".into();
+    assert!(decide_one(Action::Index, done("1", "created", 0), &before, Some(&after)).doubt.is_some());
 }
 
 #[test]
