@@ -43,6 +43,13 @@ pub mod key {
         format!("cluster/{name}")
     }
 
+    /// Of a partition of a target's topic whose consumers have committed an offset. The group's own offsets go with the
+    /// topic; this stays, and tells a topic that was made anew from one that nobody has begun to read.
+    #[must_use]
+    pub fn begun(topic: &str, partition: i32) -> String {
+        format!("begun/{topic}/{partition}")
+    }
+
     /// Of a topic.
     #[must_use]
     pub fn topic(name: &str) -> String {

@@ -24,6 +24,9 @@ pub mod header {
     pub const PARTITION: &str = "understudy-dead-partition";
     /// The offset it comes from.
     pub const OFFSET: &str = "understudy-dead-offset";
+    /// Present when the record is too large to be kept beside its reason: it stands where the other headers say, for as long
+    /// as the target's topic keeps it.
+    pub const REFERENCE: &str = "understudy-dead-reference";
 }
 
 /// Bytes of a reason that are kept.
@@ -62,9 +65,17 @@ impl DeadLetters {
         let key = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
         let headers = self.headers(letter, reason);
         let headers: Vec<(&str, String)> = headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let mut headers = headers;
+        let mut value = value;
         let mut backoff = Backoff::new(self.max_backoff);
         let mut warned = false;
         while let Err(error) = self.append(record.partition, &key, value.as_deref(), &headers).await {
+            if error == PublishError::TooLarge && value.is_some() {
+                // With its reason it is larger than it was. Where it stands is said in the headers.
+                value = None;
+                headers.push((header::REFERENCE, "true".to_owned()));
+                continue;
+            }
             if !std::mem::replace(&mut warned, true) {
                 tracing::warn!(%error, "a dead letter is not kept yet; trying again");
             }

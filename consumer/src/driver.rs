@@ -4,7 +4,7 @@ mod lags;
 mod target;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     future::Future,
     sync::Arc,
     time::Duration,
@@ -21,6 +21,7 @@ use understudy_common::config::ProtocolConfig;
 
 use crate::{
     backoff::dice,
+    begun::Begun,
     dead_letter::DeadLetters,
     engine::{Command, DeadLetter, Engine, IndexId, LetterTicket, Moment},
     identity::Identity,
@@ -60,6 +61,8 @@ pub struct Parts {
     pub preparer: Arc<Preparer>,
     /// Dead letters.
     pub letters: Arc<DeadLetters>,
+    /// Notes of what has begun.
+    pub begun: Begun,
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Names of documents.
@@ -76,6 +79,8 @@ enum Done {
     Kept(LetterTicket),
     Begins(i32, u64, Beginning),
     Committed(Vec<(i32, i64)>),
+    Noted,
+    Extended(Vec<(IndexId, u64)>),
 }
 
 /// A revocation that is waited for.
@@ -93,6 +98,10 @@ struct Driver {
     service: Arc<BulkService>,
     preparer: Arc<Preparer>,
     letters: Arc<DeadLetters>,
+    noted: Begun,
+    /// The mapping version that the target's index has at least, also without effects.
+    extended: HashMap<IndexId, u64>,
+    extending: bool,
     metrics: Arc<Metrics>,
     hasher: DocumentHasher,
     protocol: ProtocolConfig,
@@ -128,6 +137,9 @@ pub async fn drive(parts: Parts, engine: Engine, shutdown: CancellationToken) ->
         service: parts.service,
         preparer: parts.preparer,
         letters: parts.letters,
+        noted: parts.begun,
+        extended: HashMap::new(),
+        extending: false,
         metrics: parts.metrics,
         hasher: parts.hasher,
         protocol: parts.protocol,
@@ -158,7 +170,15 @@ pub async fn drive(parts: Parts, engine: Engine, shutdown: CancellationToken) ->
             Some(done) = driver.tasks.join_next() => driver.done(done),
             Some(found) = watermarks.recv() => driver.spans(&found),
             Some(found) = identity.recv() => driver.identified(found),
-            _ = show.tick() => driver.show(),
+            _ = show.tick() => {
+                driver.show();
+                driver.extend();
+                if driver.source.as_ref().is_some_and(Source::is_finished) {
+                    // Closing a consumer runs its rebalance, for which there is no thread any more.
+                    std::mem::forget(driver.source.take());
+                    return Err(PollEnded);
+                }
+            }
             () = until(wake.map(|at| driver.begun + at)) => {}
             () = shutdown.cancelled(), if driver.source.is_some() => driver.leave(),
         }
@@ -224,7 +244,18 @@ impl Driver {
                 self.engine.index_ready(&index, sequence, mapping);
             }
             Ok(Done::Prepared(index, _, Prepared::Differs(label))) => self.engine.index_differs(&index, &label),
+            Ok(Done::Extended(extended)) => {
+                self.extended.extend(extended);
+                self.extending = false;
+            }
+            Ok(Done::Noted) => {}
             Ok(Done::Committed(offsets)) => {
+                let (noted, partitions) =
+                    (self.noted.clone(), offsets.iter().map(|(partition, _)| *partition).collect());
+                self.spawn(async move {
+                    noted.note(partitions).await;
+                    Done::Noted
+                });
                 for (partition, offset) in offsets {
                     self.engine.committed(partition, offset);
                 }
@@ -372,6 +403,26 @@ impl Driver {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         });
+    }
+
+    /// Brings indices that the target has to the newest mapping of the primary, also when no effect needs it.
+    fn extend(&mut self) {
+        if self.extending || !matches!(self.identity, Some(Identity::Target(_))) || self.target_up != Some(true) {
+            return;
+        }
+        let newer: Vec<(IndexId, u64)> = self
+            .preparer
+            .store
+            .versions()
+            .into_iter()
+            .filter(|(index, mapping)| self.extended.get(index).is_none_or(|known| known < mapping))
+            .collect();
+        if newer.is_empty() {
+            return;
+        }
+        self.extending = true;
+        let preparer = self.preparer.clone();
+        self.spawn(async move { Done::Extended(preparer.extend(newer).await) });
     }
 
     fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {

@@ -14,6 +14,7 @@
 
 pub mod backoff;
 pub mod batcher;
+pub mod begun;
 pub mod dead_letter;
 pub mod driver;
 pub mod engine;

@@ -25,7 +25,8 @@ const ACTION_LINE: usize = 120;
 /// longer be waited for.
 #[must_use]
 pub fn path(target_timeout: Duration) -> String {
-    const KEPT: &str = "items.*._index,items.*._id,items.*.status,items.*.result,items.*.error,error,status";
+    const KEPT: &str =
+        "items.*._index,items.*._id,items.*.status,items.*.result,items.*._seq_no,items.*.error,error,status";
     format!("/_bulk?timeout={}ms&filter_path={KEPT}", (target_timeout * 2 / 3).as_millis().max(1))
 }
 

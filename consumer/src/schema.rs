@@ -15,7 +15,10 @@ mod settings;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -37,11 +40,12 @@ struct Stored {
 pub struct SchemaStore {
     stored: Arc<Mutex<HashMap<IndexId, Stored>>>,
     changed: watch::Sender<u64>,
+    loaded: Arc<AtomicBool>,
 }
 
 impl Default for SchemaStore {
     fn default() -> Self {
-        Self { stored: Arc::default(), changed: watch::Sender::new(0) }
+        Self { stored: Arc::default(), changed: watch::Sender::new(0), loaded: Arc::default() }
     }
 }
 
@@ -72,6 +76,30 @@ impl SchemaStore {
     pub fn get(&self, id: &IndexId) -> Option<Arc<IndexSchema>> {
         let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
         stored.get(id).map(|known| known.schema.clone())
+    }
+
+    /// The greatest mapping version of every index; nothing before the topic was read to its end once.
+    #[must_use]
+    pub fn versions(&self) -> Vec<(IndexId, u64)> {
+        if !self.is_loaded() {
+            return Vec::new();
+        }
+        let stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.iter().map(|(id, known)| (id.clone(), known.schema.mapping_version)).collect()
+    }
+
+    /// The topic was read to its end.
+    pub fn loaded(&self) {
+        if !self.loaded.swap(true, Ordering::AcqRel) {
+            self.changed.send_modify(|changes| *changes += 1);
+        }
+    }
+
+    /// Whether the topic was read to its end once. Before, an older schema than the target has might be taken for the
+    /// greatest.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
     }
 
     /// Told of every change.

@@ -23,6 +23,7 @@ use understudy_common::{
 };
 
 use crate::{
+    begun::Begun,
     dead_letter::DeadLetters,
     driver::{self, Parts, PollEnded},
     engine::{Engine, Limits},
@@ -157,6 +158,7 @@ async fn consume(
         kafka: config.kafka.clone(),
         topic: topics.target(target),
         group: topics.group(target),
+        control: topics.control(),
         name: consumer.name.clone(),
         revoke_timeout: consumer.revoke_timeout,
     };
@@ -184,7 +186,9 @@ async fn consume(
             timeout: consumer.target_timeout,
             max_backoff: consumer.max_backoff,
             metrics: metrics.clone(),
+            made: std::sync::Mutex::default(),
         }),
+        begun: Begun::new(publisher.clone(), topics.control(), topics.target(target)),
         letters: Arc::new(DeadLetters::new(
             publisher,
             topics.target(target),

@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, de::IgnoredAny};
 pub enum Verdict {
     /// The target has it.
     Applied,
+    /// The target has it, as the first operation ever in its shard. That is as it must be in an index that was made a moment
+    /// ago, and the sign of one that the target made by itself in the place of one that is gone.
+    AppliedFirst,
     /// The target has the same or something newer.
     Superseded,
     /// Not executed, or nobody knows: send it again. `overloaded` asks for smaller bulks as well.
@@ -124,8 +127,15 @@ fn of_item(action: &str, item: &Item<'_>) -> Verdict {
     let reason = || item.error.clone().unwrap_or_default().reason(item.status);
     let retry = || Verdict::Retry { overloaded: item.status == 429 || is_overload(kind), reason: reason() };
     match (item.status, kind) {
+        (200..=299, "") if item.seq_no == Some(0) => Verdict::AppliedFirst,
         (200..=299, "") => Verdict::Applied,
-        (404, "") if action == "delete" && item.result.as_deref() == Some("not_found") => Verdict::Applied,
+        (404, "") if action == "delete" && item.result.as_deref() == Some("not_found") => {
+            if item.seq_no == Some(0) {
+                Verdict::AppliedFirst
+            } else {
+                Verdict::Applied
+            }
+        }
         (409, "version_conflict_engine_exception") => Verdict::Superseded,
         (429 | 408 | 500..=599, _) => retry(),
         (404, "index_not_found_exception") => Verdict::IndexMissing,
@@ -181,6 +191,8 @@ struct Item<'a> {
     #[serde(rename = "_id", borrow)]
     id: Cow<'a, str>,
     status: u16,
+    #[serde(rename = "_seq_no", default)]
+    seq_no: Option<i64>,
     #[serde(borrow, default)]
     result: Option<Cow<'a, str>>,
     #[serde(default)]

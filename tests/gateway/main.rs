@@ -1,6 +1,7 @@
 //! A gateway in front of a real primary: what passes, what is replicated, what is refused, and what a write assumes.
 
 mod guarded;
+mod hostile;
 mod passing;
 mod refused;
 mod written;

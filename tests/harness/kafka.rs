@@ -9,13 +9,15 @@ use anyhow::{Context, bail};
 use bytes::Bytes;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions},
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
 use serde_json::Value;
+
+use crate::eventually;
 
 /// A Kafka cluster.
 #[derive(Clone, Debug)]
@@ -188,6 +190,34 @@ impl Kafka {
         let options = AdminOptions::new().operation_timeout(Some(CALL));
         for element in admin.delete_records(&offsets, &options).await?.elements() {
             element.error()?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a topic; it is gone when this returns.
+    ///
+    /// # Errors
+    /// When Kafka does not.
+    pub async fn delete_topic(&self, topic: &str) -> anyhow::Result<()> {
+        let admin: AdminClient<_> = self.options("harness").create()?;
+        for result in admin.delete_topics(&[topic], &AdminOptions::new().operation_timeout(Some(CALL))).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
+        }
+        eventually(CALL, "the topic is gone", async || self.offsets(topic).await.is_err()).await;
+        Ok(())
+    }
+
+    /// Creates a topic as ours are, with one copy.
+    ///
+    /// # Errors
+    /// When Kafka does not.
+    pub async fn create_topic(&self, topic: &str, partitions: i32) -> anyhow::Result<()> {
+        let admin: AdminClient<_> = self.options("harness").create()?;
+        let ours = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
+            .set("message.timestamp.type", "LogAppendTime")
+            .set("max.message.bytes", "33554432");
+        for result in admin.create_topics(&[ours], &AdminOptions::new().operation_timeout(Some(CALL))).await? {
+            result.map_err(|(topic, code)| anyhow::anyhow!("{topic}: {code}"))?;
         }
         Ok(())
     }

@@ -163,7 +163,7 @@ impl Stage {
     /// # Panics
     /// When it does not start.
     pub async fn gateway(&self) -> Process {
-        self.start_gateway(true).await
+        self.start_gateway(true, &self.config()).await
     }
 
     /// Starts a gateway that answers, and may not take writes yet: Kafka or the primary may be down.
@@ -171,7 +171,15 @@ impl Stage {
     /// # Panics
     /// When it does not start.
     pub async fn gateway_that_answers(&self) -> Process {
-        self.start_gateway(false).await
+        self.start_gateway(false, &self.config()).await
+    }
+
+    /// Starts a gateway with a configuration file of its own; it may not take writes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn gateway_with(&self, config: &Path) -> Process {
+        self.start_gateway(false, config).await
     }
 
     /// Starts a consumer of `backup`.
@@ -188,7 +196,7 @@ impl Stage {
         started(Process::start(&name, recipe).await)
     }
 
-    async fn start_gateway(&self, takes_writes: bool) -> Process {
+    async fn start_gateway(&self, takes_writes: bool, config: &Path) -> Process {
         let name = format!("gateway-{}", self.gateways.fetch_add(1, Ordering::Relaxed) + 1);
         let (listen, admin) = (free_address(), free_address());
         let environment = [
@@ -198,6 +206,7 @@ impl Stage {
         ];
         let mut recipe = self.recipe("understudy-gateway", &name, environment.into(), &admin);
         recipe.address = Some(format!("http://{listen}"));
+        recipe.arguments = vec!["--config".to_owned(), config.display().to_string()];
         recipe.takes_writes = takes_writes;
         started(Process::start(&name, recipe).await)
     }

@@ -117,6 +117,41 @@ async fn what_the_target_refuses_for_good_is_a_dead_letter_with_its_reason() {
         .await;
 }
 
+/// rdkafka panics at a header whose name is no text; nobody can stop a stranger from writing one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_with_garbled_headers_is_a_dead_letter_and_nothing_stops() {
+    let (stage, gateway, consumer, index, _) = prepared("garbled headers").await;
+    let topic = stage.topic("target.backup");
+    let mut kcat = std::process::Command::new("kcat");
+    kcat.args(["-P", "-b", stage.kafka().bootstrap(), "-t", &topic, "-p", "0", "-k", "garbled", "-H"]);
+    kcat.arg(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff\xfe=v"));
+    kcat.stdin(std::process::Stdio::piped());
+    let mut child = kcat.spawn().expect("kcat is there");
+    std::io::Write::write_all(child.stdin.as_mut().expect("a pipe"), b"value").expect("it reads");
+    assert!(child.wait().expect("it ends").success());
+    stage.through(&gateway).put(&format!("/{index}/_doc/after"), "{\"n\":2}").await.expect(201);
+    stage.assert_converges(&index).await;
+    eventually(SOON, "it is a dead letter", async || {
+        consumer.metric("understudy_dead_letters_total", &[]).await == 1.0
+    })
+    .await;
+}
+
+/// An id under two routings is one document where both lead to the same shard: a late put under the one does not undo the
+/// delete under the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_put_under_another_routing_resurrects_nothing() {
+    let (stage, _gateway, _consumer, index, uuid) = prepared("another routing").await;
+    let mut put = effect(&index, "a", 20, Some("{\"n\":20}"));
+    put.key.routing = Some("r".into());
+    publish(&stage, &uuid, 1, &[effect(&index, "a", 22, None)], NOW).await;
+    stage.wait_drained().await;
+    stage.backup().put(&format!("/{index}/_settings"), json!({"index.gc_deletes": "0s"}).to_string()).await.expect(200);
+    publish(&stage, &uuid, 1, &[put], NOW).await;
+    stage.wait_drained().await;
+    assert!(source(&stage, &index, "a").await.is_null(), "a delete is not undone by an older put");
+}
+
 /// A request's id leads from the client through the log to the consumer's own log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_can_be_followed_to_the_target() {

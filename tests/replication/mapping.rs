@@ -84,3 +84,48 @@ async fn an_index_is_made_as_on_the_primary() {
     let hashed = stage.backup().get(&path).await.expect(200).json();
     assert_eq!(hashed["metadata"]["indices"][&index]["routing_num_shards"], 6);
 }
+
+/// A mapping that is extended reaches the backup also when no document needs it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_without_effects_reaches_the_backup() {
+    let stage = Stage::new("mapping without effects");
+    let gateway = stage.gateway().await;
+    let mut consumer = stage.consumer().await;
+    let (through, index) = (stage.through(&gateway), stage.index("i"));
+    through.put(&format!("/{index}/_doc/1"), "{\"n\":1}").await.expect(201);
+    stage.assert_converges(&index).await;
+    let extend = async |name: &str| {
+        let body = json!({"properties": {name: {"type": "ip"}}}).to_string();
+        through.put(&format!("/{index}/_mapping"), body).await.expect(200);
+    };
+    let backup = stage.backup();
+    let arrives = async |name: &str| {
+        let has = async || backup.get(&format!("/{index}/_mapping")).await.text().contains(name);
+        eventually(Duration::from_secs(30), name, has).await;
+    };
+    extend("while-it-runs").await;
+    arrives("while-it-runs").await;
+    consumer.stop().await;
+    extend("while-it-is-away").await;
+    consumer.restart().await;
+    arrives("while-it-is-away").await;
+    stage.assert_equal(&index).await;
+}
+
+/// A template of the backup's own must not run a pipeline over what the primary's made already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_of_the_backup_runs_no_pipeline() {
+    let stage = Stage::new("a template of the backup");
+    let (backup, index) = (stage.backup(), stage.index("i"));
+    let pipeline = json!({"processors": [{"set": {"field": "mutated", "value": true}}]}).to_string();
+    backup.put(&format!("/_ingest/pipeline/{index}"), pipeline).await.expect(200);
+    let template = json!({"index_patterns": [index], "settings": {"index.default_pipeline": index}}).to_string();
+    backup.put(&format!("/_template/{index}"), template).await.expect(200);
+    let (gateway, _consumer) = (stage.gateway().await, stage.consumer().await);
+    stage.through(&gateway).put(&format!("/{index}/_doc/1"), "{\"n\":1}").await.expect(201);
+    stage.wait_drained().await;
+    let copied = backup.get(&format!("/{index}/_doc/1")).await.expect(200).json();
+    backup.delete(&format!("/_template/{index}")).await.expect(200);
+    backup.delete(&format!("/_ingest/pipeline/{index}")).await.expect(200);
+    assert_eq!(copied["_source"], json!({"n": 1}));
+}

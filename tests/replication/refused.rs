@@ -105,3 +105,51 @@ async fn an_effect_waits_for_the_mapping_that_it_needs() {
     let mapping = stage.backup().get(&format!("/{index}/_mapping")).await.json();
     assert_eq!(mapping[&index]["mappings"]["properties"]["ip"]["type"], "ip");
 }
+
+/// A topic that is deleted takes its group's offsets along; made anew, it must not look as if nobody had ever read it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_anew_is_a_gap() {
+    let stage = Stage::new("a topic made anew").set("kafka.partitions", 1);
+    let gateway = stage.gateway().await;
+    let mut consumer = stage.consumer().await;
+    let (through, index) = (stage.through(&gateway), stage.index("i"));
+    through.put(&format!("/{index}/_doc/1"), "{}").await.expect(201);
+    stage.assert_converges(&index).await;
+    let noted = async || stage.records("control").await.iter().any(|record| record.key_text().starts_with("begun/"));
+    eventually(SOON, "it is noted that the partition has begun", noted).await;
+    consumer.stop().await;
+    through.put(&format!("/{index}/_doc/2"), "{}").await.expect(201);
+    let topic = stage.topic("target.backup");
+    stage.kafka().delete_topic(&topic).await.expect("it is deleted");
+    // Neither gateway nor consumer makes it anew by themselves.
+    consumer.restart().await;
+    let said = async || consumer.log().contains("was there and is gone");
+    eventually(SOON, "the consumer says so", said).await;
+    let another = stage.gateway_that_answers().await;
+    let refused = async || {
+        let reply = stage.through(&another).put(&format!("/{index}/_doc/3"), "{}").await.expect(503);
+        if reply.text().contains("was there and is gone") { Ok(()) } else { Err(reply.text()) }
+    };
+    eventually(SOON, "the gateway says so", refused).await;
+    // Somebody else makes it.
+    stage.kafka().create_topic(&topic, 1).await.expect("it is made");
+    let stopped = async || consumer.metric("understudy_partition_stopped", &[("reason", "gap")]).await > 0.0;
+    eventually(Duration::from_secs(60), "the partition stops", stopped).await;
+    assert!(consumer.log().contains("made anew"));
+}
+
+/// An index that is deleted on the target is made anew by the next bulk, as the target guesses: that is noticed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_deleted_on_the_target_stops_its_partitions() {
+    let stage = Stage::new("deleted on the target").set("kafka.partitions", 1);
+    let (gateway, consumer) = (stage.gateway().await, stage.consumer().await);
+    let (through, index) = (stage.through(&gateway), stage.index("i"));
+    through.put(&format!("/{index}/_doc/1"), "{\"n\":1}").await.expect(201);
+    stage.assert_converges(&index).await;
+    stage.backup().delete(&format!("/{index}")).await.expect(200);
+    through.put(&format!("/{index}/_doc/2"), "{\"n\":2}").await.expect(201);
+    let stopped = async || consumer.metric("understudy_partition_stopped", &[("reason", "incarnation")]).await > 0.0;
+    eventually(SOON, "the partition stops", stopped).await;
+    assert!(consumer.log().contains("deleted on the target"));
+    assert_eq!(stage.lag().await, 1, "nothing is committed that went into an index of the target's own");
+}

@@ -1,6 +1,10 @@
 //! Topics: created where missing, checked where not.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
@@ -8,8 +12,12 @@ use rdkafka::{
     types::RDKafkaErrorCode,
 };
 
-use super::client_config;
-use crate::{config::KafkaConfig, topics::TopicSpec};
+use super::{client_config, read_all};
+use crate::{
+    config::KafkaConfig,
+    control::key,
+    topics::{TopicSpec, Topics},
+};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -34,7 +42,22 @@ pub enum TopicError {
 pub async fn ensure_topics(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<(), TopicError> {
     let admin: AdminClient<DefaultClientContext> = client_config(kafka, "understudy-admin").create()?;
     let admin = Arc::new(admin);
+    // What was recorded was created before: so the record is read first, and the look at what is there comes later.
+    let recorded = recorded(kafka, &Seen::look(&admin).await?).await?;
     let mut seen = Seen::look(&admin).await?;
+    let gone = specs.iter().filter(|spec| !seen.topics.contains_key(&spec.name) && recorded.contains(&spec.name));
+    let gone: Vec<String> = gone
+        .map(|spec| {
+            format!(
+                "topic {} was there and is gone, with what was not applied yet: compare the clusters (understudy verify) and repair them, then append a tombstone for [{}] to the control topic to begin anew",
+                spec.name,
+                key::topic(&spec.name)
+            )
+        })
+        .collect();
+    if !gone.is_empty() {
+        return Err(TopicError::Wrong(gone));
+    }
     let missing: Vec<&TopicSpec> = specs.iter().filter(|spec| !seen.topics.contains_key(&spec.name)).collect();
     if !missing.is_empty() {
         if !kafka.create_topics {
@@ -62,6 +85,28 @@ pub async fn ensure_topics(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<(
     check_settings(&admin, specs, seen.brokers, &mut wrong).await?;
     wrong.dedup();
     if wrong.is_empty() { Ok(()) } else { Err(TopicError::Wrong(wrong)) }
+}
+
+/// The topics that the control topic says were made.
+async fn recorded(kafka: &KafkaConfig, seen: &Seen) -> Result<BTreeSet<String>, TopicError> {
+    let (kafka, control) = (kafka.clone(), Topics::new(&kafka.topic_prefix).control());
+    if !seen.topics.contains_key(&control) {
+        return Ok(BTreeSet::new());
+    }
+    let read = tokio::task::spawn_blocking(move || {
+        let mut recorded = BTreeSet::new();
+        read_all(&kafka, &control, |record| {
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+            let Some(topic) = key.strip_prefix("topic/") else { return };
+            match record.value {
+                Some(_) => recorded.insert(topic.to_owned()),
+                None => recorded.remove(topic),
+            };
+        })
+        .map(|()| recorded)
+    });
+    let read = read.await.map_err(|error| TopicError::NotYetKnown(error.to_string()))?;
+    read.map_err(|error| TopicError::NotYetKnown(format!("control: {error}")))
 }
 
 /// What the cluster says of itself.

@@ -67,9 +67,19 @@ impl LogRecord {
     }
 }
 
-/// Headers whose values are texts; of two with one name the later.
+/// Headers whose values are texts; of two with one name the later. None at all when a name is no text: rdkafka panics at such
+/// a name, and no record of ours has one.
 #[must_use]
 pub fn headers_of(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
+    let read = std::panic::AssertUnwindSafe(|| text_headers(message));
+    std::panic::catch_unwind(read).unwrap_or_else(|_| {
+        let (partition, offset) = (message.partition(), message.offset());
+        tracing::warn!(partition, offset, "a record whose header names are no text; it is none of ours");
+        BTreeMap::new()
+    })
+}
+
+fn text_headers(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
     let text = |header: rdkafka::message::Header<'_, &[u8]>| {
         let value = std::str::from_utf8(header.value.unwrap_or_default()).ok()?;
         Some((header.key.to_owned(), value.to_owned()))
@@ -114,7 +124,14 @@ pub fn read_range(
                     return Ok(());
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            // The end of what this broker shows. A new leader may show less than `to` for a moment; a compacted log may have
+            // nothing at its last offsets.
+            Some(Err(KafkaError::PartitionEOF(_))) => {
+                let (_, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
+                if high >= to {
+                    return Ok(());
+                }
+            }
             Some(Err(error)) if is_passing(&error) => {}
             Some(Err(error)) => return Err(error.into()),
             None => {}

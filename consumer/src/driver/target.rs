@@ -13,6 +13,7 @@ impl Driver {
                 {
                     tracing::warn!(before, now = uuid, "another cluster stands behind the target's address");
                     self.engine.target_changed();
+                    self.extended.clear();
                 }
                 self.engine.permit(true);
                 self.set_up(true, "");

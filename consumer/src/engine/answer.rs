@@ -93,6 +93,10 @@ impl Engine {
                     state.backoff.reset();
                 }
             }
+            Verdict::AppliedFirst => {
+                // It goes once more after a look at the index: where all is well it is found there already.
+                self.await_index(slot, false);
+            }
             Verdict::Superseded => {
                 self.tally.superseded += 1;
                 self.with_item(slot, |item| item.progress = Progress::Done);

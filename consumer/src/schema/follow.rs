@@ -30,6 +30,7 @@ pub fn follow(
                 Some(record) => learn(&store, &record),
                 // At the end of the log: what came later is known, so what was overtaken is known too.
                 None => {
+                    store.loaded();
                     if let Ok(place) = send.try_reserve() {
                         let overtaken = store.overtaken();
                         if !overtaken.is_empty() {

@@ -1,6 +1,10 @@
 //! Makes an index of the target ready for effects.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::{Method, StatusCode};
@@ -35,6 +39,8 @@ pub struct Preparer {
     pub max_backoff: Duration,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// Indices that were as they must be, in this process.
+    pub made: Mutex<HashSet<IndexId>>,
 }
 
 /// What came of it.
@@ -58,6 +64,8 @@ enum Trouble {
 
 /// A missing schema is normal for as long as another process needs to publish it.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// In the place of a UUID.
+const NOBODY: &str = "(none: it was deleted on the target, and made anew without a label)";
 
 impl Preparer {
     /// Makes an index ready for effects that need this mapping version. Tries for ever.
@@ -68,7 +76,12 @@ impl Preparer {
             let schema = self.schema(id, mapping).await;
             let mut changes = self.store.changes();
             match self.once(&schema).await {
-                Ok(prepared) => return prepared,
+                Ok(prepared) => {
+                    if matches!(prepared, Prepared::Ready(_)) {
+                        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+                    }
+                    return prepared;
+                }
                 Err(Trouble::Again) => {}
                 Err(Trouble::Passing(reason)) => {
                     tracing::debug!(index = %id, reason, "the index is not ready yet");
@@ -89,7 +102,8 @@ impl Preparer {
 
     /// Waits until what is needed is known.
     async fn schema(&self, id: &IndexId, mapping: u64) -> Arc<IndexSchema> {
-        let enough = || self.store.get(id).filter(|schema| schema.mapping_version >= mapping);
+        let loaded = || self.store.is_loaded();
+        let enough = || self.store.get(id).filter(|schema| loaded() && schema.mapping_version >= mapping);
         let mut changes = self.store.changes();
         let (begun, mut warned) = (Instant::now(), false);
         let mut waiting = None;
@@ -118,6 +132,9 @@ impl Preparer {
         match plan::plan(&target, schema) {
             Plan::Differs(label) => return Ok(Prepared::Differs(label)),
             Plan::Extend => self.put(schema, "_mapping", plan::mapping_body(schema)).await?,
+            // It was ours a moment ago: somebody deleted it on the target, and the next bulk made it anew, as the target
+            // guessed. Nothing of that is to be trusted.
+            Plan::Adopt(_) if self.was_made(schema) => return Ok(Prepared::Differs(NOBODY.to_owned())),
             Plan::Adopt(differences) => {
                 self.put(schema, "_settings", plan::adopted_settings_body(&self.overrides)).await?;
                 self.put(schema, "_mapping", plan::mapping_body(schema)).await?;
@@ -127,6 +144,39 @@ impl Preparer {
         }
         tracing::debug!(index = %schema.index, mapping = schema.mapping_version, "brought an index up to date");
         Ok(Prepared::Ready(schema.mapping_version))
+    }
+
+    fn was_made(&self, schema: &IndexSchema) -> bool {
+        let id = IndexId { index: schema.index.clone(), uuid: schema.uuid.clone() };
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(&id)
+    }
+
+    /// Brings those of the indices that the target has, made from the same incarnation, to their newest mapping; answers
+    /// what needs no second look. An index that is not there is made with its first effect, and not before: what is only
+    /// in the schema topic may be gone on the primary.
+    pub async fn extend(&self, indices: Vec<(IndexId, u64)>) -> Vec<(IndexId, u64)> {
+        let mut done = Vec::new();
+        for (id, _) in indices {
+            let Some(schema) = self.store.get(&id) else { continue };
+            let extended = match self.look(&schema.index).await {
+                Ok(None) => Ok(()),
+                Ok(Some(target)) if plan::plan(&target, &schema) == Plan::Extend => {
+                    self.put(&schema, "_mapping", plan::mapping_body(&schema)).await
+                }
+                Ok(Some(_)) => Ok(()),
+                Err(trouble) => Err(trouble),
+            };
+            match extended {
+                Ok(()) => done.push((id, schema.mapping_version)),
+                // A refusal is told by whoever needs the mapping for an effect.
+                Err(Trouble::Refused(reason)) => {
+                    tracing::warn!(index = %id, reason, "the target refuses the primary's newest mapping");
+                    done.push((id, schema.mapping_version));
+                }
+                Err(Trouble::Passing(_) | Trouble::Again) => break,
+            }
+        }
+        done
     }
 
     async fn look(&self, index: &str) -> Result<Option<TargetIndex>, Trouble> {

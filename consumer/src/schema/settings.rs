@@ -79,6 +79,7 @@ pub(super) fn for_target(schema: &IndexSchema, overrides: &BTreeMap<String, Stri
         .collect();
     settings.insert("index.number_of_routing_shards".into(), schema.routing_num_shards.into());
     settings.insert(GC_DELETES.0.into(), GC_DELETES.1.into());
+    settings.extend(no_pipelines());
     for (name, value) in overrides {
         let name = full_name(name);
         if SHAPE.contains(&name.as_str()) {
@@ -99,7 +100,14 @@ pub(super) fn for_adopted(overrides: &BTreeMap<String, String>) -> BTreeMap<Stri
         .iter()
         .find(|(name, value)| full_name(name) == GC_DELETES.0 && !value.is_empty())
         .map_or(GC_DELETES.1, |(_, value)| value);
-    BTreeMap::from([(GC_DELETES.0.to_owned(), gc_deletes.into())])
+    let mut settings = BTreeMap::from([(GC_DELETES.0.to_owned(), gc_deletes.into())]);
+    settings.extend(no_pipelines());
+    settings
+}
+
+/// Effects hold what pipelines made: a template of the target, or what an adopted index had, must not run one again.
+fn no_pipelines() -> [(String, Value); 2] {
+    ["index.default_pipeline", "index.final_pipeline"].map(|name| (name.to_owned(), "_none".into()))
 }
 
 #[cfg(test)]
@@ -127,6 +135,7 @@ mod tests {
             serde_json::to_value(for_target(&schema, &overrides)).unwrap(),
             serde_json::json!({
                 "index.analysis.analyzer.a.type": "custom", "index.gc_deletes": "1d",
+                "index.default_pipeline": "_none", "index.final_pipeline": "_none",
                 "index.number_of_replicas": "0", "index.number_of_routing_shards": 1024,
                 "index.number_of_shards": "3", "index.refresh_interval": "30s", "index.versioned": "kept"
             })

@@ -37,6 +37,8 @@ pub struct SourceConfig {
     pub kafka: KafkaConfig,
     /// The topic.
     pub topic: String,
+    /// The topic of facts that all processes share.
+    pub control: String,
     /// The group.
     pub group: String,
     /// The member's name.

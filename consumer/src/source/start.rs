@@ -8,7 +8,8 @@ use rdkafka::{
     error::KafkaError,
 };
 use understudy_common::{
-    kafka::{LogRecord, ReadError, read_range},
+    control::key,
+    kafka::{LogRecord, ReadError, read_all, read_range},
     record,
 };
 
@@ -51,6 +52,8 @@ pub struct Found {
     pub high: i64,
     /// Append time of the record before the committed one, where the log still has it.
     pub before_ms: Option<i64>,
+    /// Whether the control topic says that an offset was committed before.
+    pub begun: bool,
 }
 
 /// Decides where to begin. Nothing is ever reset silently.
@@ -60,7 +63,11 @@ pub struct Found {
 pub fn decide(found: &Found) -> Result<Start, Gap> {
     let Found { low, high, .. } = *found;
     let Some((offset, metadata)) = &found.committed else {
-        return if low == 0 {
+        return if found.begun {
+            Err(Gap(
+                "the group has no offset, and it had one: the topic was deleted and made anew, or the group's offsets expired".into(),
+            ))
+        } else if low == 0 {
             Ok(Start { offset: 0, last_ms: None })
         } else {
             Err(Gap(format!(
@@ -87,6 +94,18 @@ pub fn decide(found: &Found) -> Result<Start, Gap> {
     Ok(Start { offset, last_ms: found.before_ms.or(metadata.map(|metadata| metadata.last_ms)) })
 }
 
+/// Whether an offset of a partition was ever committed, by the control topic.
+fn has_begun(config: &SourceConfig, partition: i32) -> Result<bool, ReadError> {
+    let wanted = key::begun(&config.topic, partition);
+    let mut begun = false;
+    read_all(&config.kafka, &config.control, |record| {
+        if record.key.as_deref() == Some(wanted.as_bytes()) {
+            begun = record.value.is_some();
+        }
+    })?;
+    Ok(begun)
+}
+
 /// Finds out where a partition begins, and reads its window. Blocks.
 ///
 /// # Errors
@@ -103,11 +122,12 @@ pub fn begin(
     let topic = &config.topic;
     let committed = committed(&reader, topic, partition)?;
     let (low, high) = reader.fetch_watermarks(topic, partition, ASK)?;
+    let begun = committed.is_none() && has_begun(config, partition)?;
     let mut before_ms = None;
     if let Some((offset, _)) = committed.as_ref().filter(|(offset, _)| (low + 1..=high).contains(offset)) {
         read_range(&config.kafka, topic, partition, offset - 1, *offset, |record| before_ms = Some(record.at_ms))?;
     }
-    let found = Found { committed, low, high, before_ms };
+    let found = Found { committed, low, high, before_ms, begun };
     let start = match decide(&found) {
         Ok(start) => start,
         Err(gap) => return Ok(Beginning::Gap(gap, found.committed.map(|(offset, _)| offset))),
@@ -179,7 +199,7 @@ mod tests {
 
     fn found(committed: Option<(i64, Option<i64>)>, low: i64, high: i64, before_ms: Option<i64>) -> Found {
         let committed = committed.map(|(offset, last)| (offset, last.map(|last_ms| CommitMetadata { last_ms })));
-        Found { committed, low, high, before_ms }
+        Found { committed, low, high, before_ms, begun: false }
     }
 
     #[test]
@@ -200,6 +220,7 @@ mod tests {
             ("below the log", found(Some((5, Some(7))), 6, 9, None)),
             ("above the log", found(Some((10, Some(7))), 0, 9, None)),
             ("another topic", found(Some((5, Some(7))), 0, 9, Some(8))),
+            ("a topic made anew, whose group went with it", Found { begun: true, ..found(None, 0, 9, None) }),
         ] {
             assert!(decide(&found).is_err(), "{what}");
         }

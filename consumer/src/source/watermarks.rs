@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{
+    consumer::{BaseConsumer, Consumer},
+    types::RDKafkaErrorCode,
+};
 use tokio::sync::{mpsc, watch};
 
 use super::{Quiet, SourceConfig};
@@ -45,7 +48,8 @@ pub async fn watch(
                 match reader.fetch_watermarks(&topic, partition, ASK) {
                     Ok((low, high)) => looked.push(Watermarks { partition, generation, low, high }),
                     // Kafka is away: the others would not answer either.
-                    Err(_) => break,
+                    Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) => break,
+                    Err(_) => {}
                 }
             }
             (Some(reader), looked)
