@@ -25,6 +25,15 @@ pub enum DocumentState {
 }
 
 impl Effect {
+    /// The name of the action that brings it to a target.
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        match self.state {
+            DocumentState::Put(_) => "index",
+            DocumentState::Deleted => "delete",
+        }
+    }
+
     /// Bytes that its source takes in a record.
     #[must_use]
     pub fn source_len(&self) -> usize {

@@ -25,7 +25,7 @@ mod encode;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use decode::{Unreadable, decode};
-pub use encode::{OutgoingRecord, encode, encoded_len};
+pub use encode::{OutgoingRecord, bulk_body, encode, encoded_len};
 use serde::{Deserialize, Serialize};
 
 use crate::{effect::Effect, shard::ShardLayout};

@@ -1,22 +1,9 @@
 //! Effects to the body of a `_bulk`.
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
-use understudy_common::effect::{DocumentState, Effect};
-
-#[derive(Serialize)]
-struct ActionFields<'a> {
-    #[serde(rename = "_index")]
-    index: &'a str,
-    #[serde(rename = "_id")]
-    id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    routing: Option<&'a str>,
-    version: u64,
-    version_type: &'static str,
-}
+use understudy_common::{effect::Effect, record};
 
 /// Bytes that an action line takes beside names, about.
 const ACTION_LINE: usize = 120;
@@ -37,42 +24,15 @@ pub fn effect_len(effect: &Effect) -> usize {
     ACTION_LINE + key.index.len() + key.id.len() + key.routing.as_deref().map_or(0, str::len) + effect.source_len()
 }
 
-/// The name of an effect's action.
-#[must_use]
-pub fn action(effect: &Effect) -> &'static str {
-    match effect.state {
-        DocumentState::Put(_) => "index",
-        DocumentState::Deleted => "delete",
-    }
-}
-
-/// The body of a bulk with these effects. Sources are copied as they are.
+/// The body of a bulk with these effects.
 #[must_use]
 pub fn body<'a>(effects: impl Iterator<Item = &'a Effect> + Clone) -> Bytes {
-    let mut body = Vec::with_capacity(effects.clone().map(effect_len).sum());
-    for effect in effects {
-        let fields = ActionFields {
-            index: &effect.key.index,
-            id: &effect.key.id,
-            routing: effect.key.routing.as_deref(),
-            version: effect.version.raw(),
-            version_type: "external",
-        };
-        // Writing into a Vec cannot fail, and neither can these fields.
-        let _ = write!(body, "{{\"{}\":", action(effect));
-        let _ = serde_json::to_writer(&mut body, &fields);
-        body.extend_from_slice(b"}\n");
-        if let DocumentState::Put(source) = &effect.state {
-            body.extend_from_slice(source);
-            body.push(b'\n');
-        }
-    }
-    body.into()
+    record::bulk_body(effects).into()
 }
 
 #[cfg(test)]
 mod tests {
-    use understudy_common::{bulk, document::DocumentKey, version::PackedVersion};
+    use understudy_common::{bulk, document::DocumentKey, effect::DocumentState, version::PackedVersion};
 
     use super::*;
 

@@ -44,11 +44,7 @@ impl BulkService {
                 let expected: Vec<Expected<'_>> = bulk
                     .effects
                     .iter()
-                    .map(|effect| Expected {
-                        action: request::action(effect),
-                        index: &effect.key.index,
-                        id: &effect.key.id,
-                    })
+                    .map(|effect| Expected { action: effect.action(), index: &effect.key.index, id: &effect.key.id })
                     .collect();
                 verdict::of_answer(answer.status, &answer.body, &expected)
             }

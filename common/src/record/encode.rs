@@ -70,7 +70,7 @@ pub fn encode(
     let record = |partition, effects: &[&Effect]| OutgoingRecord {
         partition,
         key: effects[0].key.record_key(),
-        value: body(effects),
+        value: bulk_body(effects.iter().copied()),
         headers: headers(provenance, indices, effects),
     };
     by_partition
@@ -79,8 +79,12 @@ pub fn encode(
         .collect()
 }
 
-fn body(effects: &[&Effect]) -> Vec<u8> {
-    let mut body = Vec::with_capacity(effects.iter().map(|effect| effect.source_len() + 160).sum());
+/// A `_bulk` body with these effects, for a record or for a target: external versions, sources as they are.
+#[must_use]
+pub fn bulk_body<'a>(effects: impl Iterator<Item = &'a Effect> + Clone) -> Vec<u8> {
+    /// Bytes that an action line takes beside names, about.
+    const ACTION_LINE: usize = 160;
+    let mut body = Vec::with_capacity(effects.clone().map(|effect| effect.source_len() + ACTION_LINE).sum());
     for effect in effects {
         let fields = ActionFields {
             index: &effect.key.index,
@@ -89,15 +93,11 @@ fn body(effects: &[&Effect]) -> Vec<u8> {
             version: effect.version.raw(),
             version_type: "external",
         };
-        let (action, source) = match &effect.state {
-            DocumentState::Put(source) => ("index", Some(source)),
-            DocumentState::Deleted => ("delete", None),
-        };
         // Writing into a Vec cannot fail, and neither can these fields.
-        let _ = write!(body, "{{\"{action}\":");
+        let _ = write!(body, "{{\"{}\":", effect.action());
         let _ = serde_json::to_writer(&mut body, &fields);
         body.extend_from_slice(b"}\n");
-        if let Some(source) = source {
+        if let DocumentState::Put(source) = &effect.state {
             body.extend_from_slice(source);
             body.push(b'\n');
         }
