@@ -1,5 +1,6 @@
 //! The task around the engine: brings it what happens, and does what it says.
 
+mod beginning;
 mod lags;
 mod target;
 
@@ -29,7 +30,7 @@ use crate::{
     offsets::Commit,
     schema::prepare::{Prepared, Preparer},
     service::BulkService,
-    source::{self, Beginning, Gap, Source, SourceConfig, SourceEvent, Watermarks},
+    source::{Beginning, Gap, Source, SourceConfig, SourceEvent, Watermarks},
     verdict::BulkVerdict,
     window::DocumentHasher,
 };
@@ -377,52 +378,6 @@ impl Driver {
             letters.keep(&letter).await;
             Done::Kept(letter.ticket)
         });
-    }
-
-    /// Looks for a partition's beginning, for as long as it is assigned.
-    fn begin(&mut self, partition: i32, generation: u64) {
-        let (config, hasher, protocol) = (self.source_config.clone(), self.hasher, self.protocol);
-        let (assigned, places) = (self.assigned.subscribe(), self.beginnings.clone());
-        self.spawn(async move {
-            let gone = || Done::Begins(partition, generation, Beginning::Gap(Gap("it was taken away".into()), None));
-            loop {
-                let Ok(place) = places.acquire().await else { return gone() };
-                if !assigned.borrow().contains(&(partition, generation)) {
-                    return gone();
-                }
-                let config = config.clone();
-                let found = tokio::task::spawn_blocking(move || {
-                    source::begin(&config, partition, &hasher, protocol.ticket_lifetime, protocol.window())
-                });
-                match found.await {
-                    Ok(Ok(beginning)) => return Done::Begins(partition, generation, beginning),
-                    Ok(Err(error)) => tracing::warn!(partition, %error, "where the partition begins is not known yet"),
-                    Err(error) => tracing::error!(partition, %error, "where the partition begins"),
-                }
-                drop(place);
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        });
-    }
-
-    /// Brings indices that the target has to the newest mapping of the primary, also when no effect needs it.
-    fn extend(&mut self) {
-        if self.extending || !matches!(self.identity, Some(Identity::Target(_))) || self.target_up != Some(true) {
-            return;
-        }
-        let newer: Vec<(IndexId, u64)> = self
-            .preparer
-            .store
-            .versions()
-            .into_iter()
-            .filter(|(index, mapping)| self.extended.get(index).is_none_or(|known| known < mapping))
-            .collect();
-        if newer.is_empty() {
-            return;
-        }
-        self.extending = true;
-        let preparer = self.preparer.clone();
-        self.spawn(async move { Done::Extended(preparer.extend(newer).await) });
     }
 
     fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {

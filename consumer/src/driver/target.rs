@@ -1,7 +1,10 @@
 //! What is known of the target, and what operators are told.
 
-use super::Driver;
-use crate::{engine::StopReason, identity::Identity};
+use super::{Done, Driver};
+use crate::{
+    engine::{IndexId, StopReason},
+    identity::Identity,
+};
 
 impl Driver {
     pub(super) fn identified(&mut self, found: Identity) {
@@ -42,6 +45,26 @@ impl Driver {
         if !matches!(found, Identity::Silent(_)) || self.identity.is_none() {
             self.identity = Some(found);
         }
+    }
+
+    /// Brings indices that the target has to the newest mapping of the primary, also when no effect needs it.
+    pub(super) fn extend(&mut self) {
+        if self.extending || !matches!(self.identity, Some(Identity::Target(_))) || self.target_up != Some(true) {
+            return;
+        }
+        let newer: Vec<(IndexId, u64)> = self
+            .preparer
+            .store
+            .versions()
+            .into_iter()
+            .filter(|(index, mapping)| self.extended.get(index).is_none_or(|known| known < mapping))
+            .collect();
+        if newer.is_empty() {
+            return;
+        }
+        self.extending = true;
+        let preparer = self.preparer.clone();
+        self.spawn(async move { Done::Extended(preparer.extend(newer).await) });
     }
 
     /// Said once a change, whoever notices it.
