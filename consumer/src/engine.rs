@@ -131,7 +131,9 @@ impl Engine {
                 self.out.push(Command::ReadFrom { partition, generation, offset: expected });
             }
             partition::Accepted::Jumped { expected, found, again: true } => {
-                let detail = format!("the log goes on at offset {found}, and {expected} was expected");
+                let detail = format!(
+                    "the log goes on at offset {found}, and {expected} was expected: records are gone, or a producer that is not ours wrote transactions"
+                );
                 self.stop(partition, generation, StopReason::Gap, detail);
             }
         }

@@ -122,6 +122,8 @@ fn member_config(kafka: &KafkaConfig, name: &str, group: &str) -> ClientConfig {
         .set("enable.partition.eof", "false")
         // Nothing is ever reset silently: where to begin is decided in `start`.
         .set("auto.offset.reset", "error")
+        // A stranger's open transaction must not hide what stands behind it.
+        .set("isolation.level", "read_uncommitted")
         .set("partition.assignment.strategy", "cooperative-sticky");
     for (option, value) in [
         // A member that died is noticed within this time.

@@ -225,6 +225,8 @@ fn reader(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
+        // A stranger's open transaction must not hide what stands behind it.
+        .set("isolation.level", "read_uncommitted")
         .set("fetch.wait.max.ms", "100")
         .create_with_context(Quiet)
 }

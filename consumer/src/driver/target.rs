@@ -87,7 +87,7 @@ impl Driver {
 pub(super) fn stopped(partition: i32, reason: StopReason, detail: &str) {
     let advice = match reason {
         StopReason::Gap => {
-            "effects were lost, so the target is not equal: compare (understudy verify) and repair it, then set the group's offset with Kafka's own tools and restart the consumer"
+            "effects may be lost: compare the clusters (understudy verify), repair the target where it differs, then set the group's offset with Kafka's own tools and restart the consumer"
         }
         StopReason::Incarnation => "the target's index must go first",
         StopReason::Newer => "run a newer build of the consumer",
