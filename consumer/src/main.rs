@@ -15,13 +15,14 @@ use understudy_common::{
 #[derive(Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// The configuration file.
-    #[arg(long)]
+    /// The configuration file (deploy/understudy.toml explains every key); UNDERSTUDY_… variables lie over it, such as
+    /// UNDERSTUDY_CONSUMER__ADMIN_LISTEN=0.0.0.0:9320.
+    #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The cluster to be written: a target of the placement.
-    #[arg(long)]
+    /// The cluster to be written: a target of the placement, such as backup.
+    #[arg(long, value_name = "CLUSTER")]
     target: String,
-    /// Says whether the configuration is good, and ends.
+    /// Read the configuration, say what is wrong with it, and exit: 0 when it is good, 64 when not.
     #[arg(long)]
     check_config: bool,
 }
