@@ -23,7 +23,7 @@ down: ## stop the local stack
 	@$(STACK) down
 
 status: ## what runs, where, and its log
-	@$(STACK) status
+	@$(STACK) status || true
 
 wipe: ## remove the data of a stopped local stack
 	@$(STACK) wipe
