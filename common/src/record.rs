@@ -21,11 +21,13 @@
 
 mod decode;
 mod encode;
+mod lateness;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use decode::{Unreadable, decode};
 pub use encode::{OutgoingRecord, bulk_body, encode, encoded_len};
+pub use lateness::is_void;
 use serde::{Deserialize, Serialize};
 
 use crate::{effect::Effect, shard::ShardLayout};

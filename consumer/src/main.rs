@@ -46,13 +46,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::init(&config.log);
-    match serve(config, arguments.target) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    process::exit_code(serve(config, arguments.target))
 }
 
 fn read_config(arguments: &Arguments) -> Result<Config, Vec<String>> {

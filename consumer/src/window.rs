@@ -1,8 +1,8 @@
 //! The window: the greatest version of every document in the last stretch of a partition's log.
 //!
 //! Two effects of one document may stand the wrong way round in the log, at most `W` of log time apart (what is later
-//! counts for nothing, see [`is_void`]). A target cannot put them right by itself, for it forgets deletes. So whoever
-//! applies a partition remembers `W` of it, and drops what is older than what it remembers.
+//! counts for nothing, see [`understudy_common::record::is_void`]). A target cannot put them right by itself, for it
+//! forgets deletes. So whoever applies a partition remembers `W` of it, and drops what is older than what it remembers.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -38,13 +38,6 @@ impl DocumentHasher {
         hasher.write_u32(shards.shard_of(key));
         hasher.finish128().as_u128()
     }
-}
-
-/// Whether an effect that was appended at `at_ms` comes too late after its ticket to count. Both times are the broker's,
-/// so every consumer decides alike.
-#[must_use]
-pub fn is_void(at_ms: i64, ticket_ms: i64, ticket_lifetime: Duration) -> bool {
-    at_ms.saturating_sub(ticket_ms) >= millis(ticket_lifetime)
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -196,12 +189,5 @@ mod tests {
         };
         assert_eq!(names(1), 1);
         assert_eq!(names(2), 2);
-    }
-
-    #[test]
-    fn void_begins_exactly_at_the_lifetime() {
-        assert!(!is_void(59_999, 0, L));
-        assert!(is_void(60_000, 0, L));
-        assert!(!is_void(0, 5_000, L), "a broker whose clock is behind");
     }
 }

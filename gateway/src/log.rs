@@ -10,7 +10,7 @@ use understudy_common::{
     config::{GatewayConfig, KafkaConfig, ProtocolConfig},
     document::partition_of,
     kafka::{PublishError, Publisher},
-    record::OutgoingRecord,
+    record::{OutgoingRecord, is_void},
     schema::IndexSchema,
     topics::{INTENT_PARTITIONS, Topics},
 };
@@ -128,8 +128,8 @@ impl Log {
         self.metrics.publish_seconds.observe(begun.elapsed().as_secs_f64());
         let limit = self.ticket_lifetime;
         for record in appended? {
-            let after = Duration::from_millis(u64::try_from(record.at_ms - ticket.at_ms).unwrap_or(0));
-            if after >= limit {
+            if is_void(record.at_ms, ticket.at_ms, limit) {
+                let after = Duration::from_millis(u64::try_from(record.at_ms - ticket.at_ms).unwrap_or(0));
                 self.metrics.void_effects.inc();
                 return Err(EffectsError::Void { after, limit });
             }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use understudy_common::effect::Effect;
+use understudy_common::{effect::Effect, record::is_void};
 
 use super::{
     Command, DeadLetter, IndexId, LetterTicket, Limits, Origin, PartitionStatus, Received, StopReason, Tally,
@@ -19,7 +19,7 @@ use crate::{
     offsets::{Commit, Offsets},
     request::effect_len,
     verdict::Reason,
-    window::{DocumentHasher, Window, is_void},
+    window::{DocumentHasher, Window},
 };
 
 /// A log that ends before what was read of it is believed after this many looks: one may be older than the reading.

@@ -9,16 +9,13 @@ use understudy_common::{
     document::DocumentKey,
     effect::{DocumentState, Effect},
     kafka::LogRecord,
-    record::{EffectsRecord, IndexNeed, Provenance, Unreadable},
+    record::{EffectsRecord, IndexNeed, Provenance, Unreadable, is_void},
     shard::ShardLayout,
     version::PackedVersion,
 };
 
 use super::*;
-use crate::{
-    verdict::{BulkVerdict, Reason, Verdict},
-    window::is_void,
-};
+use crate::verdict::{BulkVerdict, Reason, Verdict};
 
 mod scenarios;
 mod world;

@@ -10,13 +10,13 @@ use rdkafka::{
 use understudy_common::{
     control::key,
     kafka::{LogRecord, ReadError, read_all, read_range},
-    record,
+    record::{self, is_void},
 };
 
 use super::{ASK, Quiet, SourceConfig, member_config};
 use crate::{
     offsets::CommitMetadata,
-    window::{DocumentHasher, Window, is_void},
+    window::{DocumentHasher, Window},
 };
 
 /// Where a partition begins.
