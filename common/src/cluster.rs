@@ -157,9 +157,18 @@ impl ClusterClient {
     /// # Errors
     /// When there is no whole answer within `timeout`.
     pub async fn exchange(&self, request: Request<Body>, timeout: Duration) -> Result<Answer, CallError> {
+        self.exchange_within(request, timeout, MAX_ANSWER).await
+    }
+
+    async fn exchange_within(
+        &self,
+        request: Request<Body>,
+        timeout: Duration,
+        max_answer: usize,
+    ) -> Result<Answer, CallError> {
         let exchange = async {
             let (head, body) = self.send(request).await?.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await.map_err(|error| {
+            let body = Limited::new(body, max_answer).collect().await.map_err(|error| {
                 let large = error.downcast_ref::<LengthLimitError>().is_some();
                 self.unanswered(if large { "the answer is too large".to_owned() } else { error.to_string() })
             })?;
@@ -182,6 +191,21 @@ impl ClusterClient {
         timeout: Duration,
     ) -> Result<Answer, CallError> {
         self.exchange(self.request(method, path, body)?, timeout).await
+    }
+
+    /// As [`ClusterClient::call`], for an answer of at most `max_answer` bytes.
+    ///
+    /// # Errors
+    /// When there is no whole answer within `timeout`, or it is larger.
+    pub async fn call_within(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        timeout: Duration,
+        max_answer: usize,
+    ) -> Result<Answer, CallError> {
+        self.exchange_within(self.request(method, path, body)?, timeout, max_answer.min(MAX_ANSWER)).await
     }
 
     /// The request that [`ClusterClient::call`] sends, for whoever reads the answer in a way of his own.

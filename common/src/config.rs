@@ -52,6 +52,14 @@ pub struct ProtocolConfig {
     pub ticket_lifetime: Duration,
     /// How much the clocks of two brokers may differ.
     pub clock_skew: Duration,
+    /// The longest time that a request may linger in a cluster after who sent it is gone.
+    pub linger: Duration,
+    /// How long a shard's former primary may go on answering after another copy took its place. A shard whose primary
+    /// changed within this time is not observed.
+    pub stale_primary: Duration,
+    /// How long after the primary's answer the cluster state is looked at once more, before an intent is settled: nodes act
+    /// on a state a moment before the master shows it.
+    pub settle_after: Duration,
 }
 
 impl ProtocolConfig {
@@ -121,7 +129,19 @@ impl Config {
         let protocol_config = ProtocolConfig {
             ticket_lifetime: protocol.duration("ticket_lifetime", Duration::from_secs(60)),
             clock_skew: protocol.duration("clock_skew", Duration::from_secs(5)),
+            linger: protocol.duration("linger", Duration::from_secs(60)),
+            stale_primary: protocol.duration("stale_primary", Duration::from_secs(90)),
+            settle_after: protocol.duration("settle_after", Duration::from_secs(2)),
         };
+        if protocol_config.ticket_lifetime <= 2 * protocol_config.clock_skew {
+            protocol.note(
+                "clock_skew",
+                format!(
+                    "is {:?}, and twice that must be below ticket_lifetime ({:?}): who ends late could not tell whether its intent was settled by others",
+                    protocol_config.clock_skew, protocol_config.ticket_lifetime
+                ),
+            );
+        }
         protocol.finish();
         let gateway = GatewayConfig::read(root.section("gateway"), &protocol_config);
         let consumer = ConsumerConfig::read(root.section("consumer"));

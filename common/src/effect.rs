@@ -9,8 +9,13 @@ use crate::{document::DocumentKey, version::PackedVersion};
 pub struct Effect {
     /// Which document.
     pub key: DocumentKey,
-    /// Its place in the primary's order; also the external version on targets.
+    /// Its place in the primary's order. By it alone effects are ordered, collapsed and dropped.
     pub version: PackedVersion,
+    /// The version that the client gave (`version_type` `external` or `external_gte`): then the target stores that one.
+    pub client_version: Option<u64>,
+    /// Read back from the primary, and not taken from the answer to a write. Of two effects with one version the observed
+    /// one wins.
+    pub observed: bool,
     /// What it is now.
     pub state: DocumentState,
 }
@@ -22,14 +27,22 @@ pub enum DocumentState {
     Put(Bytes),
     /// It does not exist.
     Deleted,
+    /// It exists, with a source that is too large for the log: whoever applies it reads it from the primary.
+    Reference,
 }
 
 impl Effect {
+    /// One that the primary's answer to a write claims, without a version of the client's.
+    #[must_use]
+    pub fn claimed(key: DocumentKey, version: PackedVersion, state: DocumentState) -> Self {
+        Self { key, version, client_version: None, observed: false, state }
+    }
+
     /// The name of the action that brings it to a target.
     #[must_use]
     pub fn action(&self) -> &'static str {
         match self.state {
-            DocumentState::Put(_) => "index",
+            DocumentState::Put(_) | DocumentState::Reference => "index",
             DocumentState::Deleted => "delete",
         }
     }
@@ -39,7 +52,25 @@ impl Effect {
     pub fn source_len(&self) -> usize {
         match &self.state {
             DocumentState::Put(source) => source.len(),
-            DocumentState::Deleted => 0,
+            DocumentState::Deleted | DocumentState::Reference => 0,
         }
+    }
+
+    /// What two effects of one document are compared by: the greater one wins.
+    #[must_use]
+    pub fn order(&self) -> (PackedVersion, bool) {
+        (self.version, self.observed)
+    }
+
+    /// The version that a target stores.
+    #[must_use]
+    pub fn stored_version(&self) -> u64 {
+        self.client_version.unwrap_or_else(|| self.version.raw())
+    }
+
+    /// How a target compares versions: an observation also replaces a claim of the same version.
+    #[must_use]
+    pub fn version_type(&self) -> &'static str {
+        if self.observed && self.client_version.is_none() { "external_gte" } else { "external" }
     }
 }

@@ -1,6 +1,6 @@
 //! Records of `understudy.intents`: writes in progress. Keyed by request id; settled by a tombstone under the same key.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,21 @@ pub struct Intent {
     pub primary: Arc<str>,
     /// The clusters whose topics get the effects.
     pub targets: Vec<Arc<str>>,
-    /// `[index, id]` or `[index, id, routing]` of every document, as the request names them.
+    /// `[index, id]` or `[index, id, routing]` of every document. Concrete indices where they were known.
     pub documents: Vec<IntentDocument>,
+    /// Concrete indices that were named through aliases, and those: an alias may have turned to another index before the
+    /// write arrived.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub aliases: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+}
+
+/// What the keys of tickets begin with that are no intents: who looks at documents dates his look by them.
+pub const LOOK_PREFIX: &str = "look/";
+
+/// The key of a ticket for a look.
+#[must_use]
+pub fn look_key(name: &str, partition: i32) -> String {
+    format!("{LOOK_PREFIX}{name}/{partition}")
 }
 
 /// One document of an intent: `[index, id]` or `[index, id, routing]`.

@@ -5,7 +5,9 @@
 //!   effect
 //! bulk, record, intent, schema,  how it is written down
 //!   control, topics
-//! kafka, cluster                 the two kinds of server (the only modules here that do I/O, beside admin and config)
+//! kafka, cluster                 the two kinds of server
+//! log, state, observe            what is said to the one and asked of the other: tickets and effects, looks at the
+//!                                primary's cluster state, documents read back from its shards
 //! config, telemetry, admin,      what every process has
 //!   process
 //! ```
@@ -19,10 +21,13 @@ pub mod document;
 pub mod effect;
 pub mod intent;
 pub mod kafka;
+pub mod log;
+pub mod observe;
 pub mod process;
 pub mod record;
 pub mod schema;
 pub mod shard;
+pub mod state;
 pub mod telemetry;
 pub mod topics;
 pub mod version;

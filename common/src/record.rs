@@ -26,11 +26,14 @@ mod lateness;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use decode::{Unreadable, decode};
-pub use encode::{OutgoingRecord, bulk_body, encode, encoded_len};
+pub use encode::{OutgoingRecord, bulk_body, encode, encoded_len, largest_source};
 pub use lateness::is_void;
 use serde::{Deserialize, Serialize};
 
-use crate::{effect::Effect, shard::ShardLayout};
+use crate::{
+    effect::{DocumentState, Effect},
+    shard::ShardLayout,
+};
 
 /// The format version that this code writes and reads.
 pub const FORMAT: &str = "1";
@@ -82,6 +85,35 @@ pub struct IndexNeed {
     pub mapping: u64,
     /// How the index spreads its documents: who reads the log can tell whether two effects are of one document.
     pub shards: ShardLayout,
+}
+
+/// What an operation of a record needs beside the version in its action line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    /// The packed version, where the action line has the client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    packed: Option<u64>,
+    /// It was read back from the primary.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    observed: bool,
+    /// Its source is to be read from the primary.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    reference: bool,
+}
+
+impl Line {
+    fn of(effect: &Effect) -> Self {
+        Self {
+            packed: effect.client_version.map(|_| effect.version.raw()),
+            observed: effect.observed,
+            reference: effect.state == DocumentState::Reference,
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A record of effects, read back.

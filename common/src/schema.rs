@@ -2,10 +2,14 @@
 //!
 //! Key `index/UUID`; of two records of one key the greater `metadata_version` counts, not the later.
 
+mod published;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
+
+pub use published::{SchemaError, Schemas};
 
 /// An index as its primary has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,6 +51,32 @@ impl IndexSchema {
     #[must_use]
     pub fn record_key(&self) -> String {
         record_key(&self.index, &self.uuid)
+    }
+}
+
+/// A record under `client-versions/index/UUID`: clients gave versions of their own to documents of this index. It is
+/// never taken back, so it has a key of its own, apart from what the index is like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientVersions {
+    /// Format version of this record.
+    pub format: u32,
+    /// Concrete index.
+    pub index: Arc<str>,
+    /// Its UUID on the primary.
+    pub uuid: Arc<str>,
+}
+
+impl ClientVersions {
+    /// The format that this build writes.
+    pub const FORMAT: u32 = 1;
+    /// What its keys begin with; no name of an index holds a slash.
+    pub const KEY_PREFIX: &str = "client-versions/";
+
+    /// The key of its record.
+    #[must_use]
+    pub fn record_key(&self) -> String {
+        format!("{}{}/{}", Self::KEY_PREFIX, self.index, self.uuid)
     }
 }
 

@@ -45,8 +45,8 @@ mod tests {
         };
         let version = PackedVersion::pack(1, 1, 7).unwrap();
         let effects = [
-            Effect { key: key(Some("r")), version, state: DocumentState::Put(Bytes::from_static(b"{\"a\": 1.10}")) },
-            Effect { key: key(None), version, state: DocumentState::Deleted },
+            Effect::claimed(key(Some("r")), version, DocumentState::Put(Bytes::from_static(b"{\"a\": 1.10}"))),
+            Effect::claimed(key(None), version, DocumentState::Deleted),
         ];
         let body = body(effects.iter());
         let operations = bulk::parse(&body).unwrap();

@@ -15,10 +15,12 @@ use understudy_common::{
     config::{Config, PlacementConfig},
     control::{ClusterRecord, PlacementRecord, TopicRecord, key},
     kafka::{LogRecord, ensure_topics, read_all},
+    log::Log,
+    state::StateId,
     topics::{TopicSpec, Topics},
 };
 
-use crate::{guard::StateId, log::Log, metrics::Metrics, refusal::Refusal};
+use crate::{metrics::Metrics, refusal::Refusal};
 
 /// Roles as Kafka has them: one snapshot serves a write from its beginning to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]

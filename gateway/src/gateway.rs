@@ -7,18 +7,15 @@ use understudy_common::{
     cluster::{BoxError, ClusterClient},
     config::{Config, GatewayConfig, IndexPattern, Unplaced},
     kafka::Publisher,
+    log::{Log, LogTimes, Ticket},
+    observe::{Observer, Terms},
+    record,
+    schema::Schemas,
+    state::{Looks, Metadata},
 };
 
 use crate::{
-    body::Budget,
-    document_id::IdGenerator,
-    gate::Gate,
-    guard::{Looks, Metadata},
-    log::{Log, Ticket},
-    metrics::Metrics,
-    refusal::Refusal,
-    schema::Schemas,
-    write::plan::Limits,
+    body::Budget, document_id::IdGenerator, gate::Gate, metrics::Metrics, refusal::Refusal, write::plan::Limits,
 };
 
 /// What every request of a gateway shares.
@@ -41,6 +38,8 @@ pub struct Gateway {
     pub metadata: Arc<Metadata>,
     /// What the log knows of indices.
     pub schemas: Schemas,
+    /// Reads documents back.
+    pub observer: Observer,
     /// Makes ids.
     pub ids: IdGenerator,
     /// What fits into a record.
@@ -55,8 +54,6 @@ pub struct Gateway {
 
 /// Looks and metadata are small: a primary that takes longer is not well.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
-/// What a record needs beside its key, value and headers.
-const RECORD_OVERHEAD: u64 = 64 << 10;
 
 impl Gateway {
     /// Puts the parts together; nothing is connected yet.
@@ -68,9 +65,16 @@ impl Gateway {
         let metrics = Arc::new(Metrics::new());
         let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
         let publisher = Publisher::new(&config.kafka, &config.gateway.name, config.gateway.publish_timeout)?;
-        let log = Log::new(publisher, &config.kafka, &config.gateway, config.protocol, metrics.clone());
-        let metadata = Arc::new(Metadata::new(primary.clone(), METADATA_TIMEOUT));
-        let record_bytes = usize::try_from(config.kafka.max_message_bytes - RECORD_OVERHEAD).unwrap_or(usize::MAX);
+        let times = LogTimes {
+            intent_timeout: config.gateway.intent_timeout,
+            publish_timeout: config.gateway.publish_timeout,
+            ticket_lifetime: config.protocol.ticket_lifetime,
+            clock_skew: config.protocol.clock_skew,
+        };
+        let log = Log::new(publisher, &config.kafka, times, metrics.log.clone());
+        let terms = Arc::new(Terms::new(config.protocol.stale_primary));
+        let metadata = Arc::new(Metadata::new(primary.clone(), METADATA_TIMEOUT, terms.clone()));
+        let record_bytes = record::largest_source(&config.kafka);
         Ok(Self {
             config: config.gateway.clone(),
             pattern: placement.indices.clone(),
@@ -79,6 +83,7 @@ impl Gateway {
             looks: Looks::new(primary.clone(), METADATA_TIMEOUT),
             schemas: Schemas::new(primary.clone(), log.clone(), metadata.clone(), METADATA_TIMEOUT),
             metadata,
+            observer: Observer::new(primary.clone(), terms, config.gateway.primary_timeout, record_bytes),
             ids: IdGenerator::new(),
             limits: Limits { record_bytes },
             budget: Budget::new(config.gateway.max_bytes_in_flight, metrics.bytes_in_flight.clone()),

@@ -7,10 +7,11 @@ use hyper::{Method, Request, Uri, header::HeaderMap};
 use understudy_common::{
     cluster::{Answer, CallError, full},
     config::Unplaced,
+    state::IndexLookup,
 };
 
 use crate::{
-    forward, gate::Placement, gateway::Gateway, guard::IndexLookup, refusal::Refusal, replicate::Reply, route::Query,
+    forward, gate::Placement, gateway::Gateway, refusal::Refusal, replicate::Reply, route::Query,
     write::plan::refused_whole,
 };
 

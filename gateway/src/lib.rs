@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! server ─► service ─► route ─┬─► forward (all that is not a write)
-//!                             ├─► body ─► write::{bulk, document} ─► replicate ─► log, guard, schema
+//!                             ├─► body ─► write::{bulk, document} ─► replicate ─► log, state, observe, schema
 //!                             └─► index_admin
 //! ```
 
@@ -12,15 +12,12 @@ pub mod document_id;
 pub mod forward;
 pub mod gate;
 pub mod gateway;
-pub mod guard;
 pub mod index_admin;
-pub mod log;
 pub mod metrics;
 pub mod refusal;
 pub mod replicate;
 pub mod reply;
 pub mod route;
-pub mod schema;
 pub mod server;
 pub mod service;
 pub mod write;

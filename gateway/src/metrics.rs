@@ -1,6 +1,7 @@
 //! The gateway's metrics.
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets};
+use understudy_common::log::LogMetrics;
 
 /// Everything the gateway counts.
 pub struct Metrics {
@@ -10,24 +11,16 @@ pub struct Metrics {
     pub requests: IntCounterVec,
     /// Refusals by reason.
     pub refusals: IntCounterVec,
-    /// Intents that this gateway opened and has not settled.
-    pub open_intents: IntGauge,
+    /// What is counted of the log.
+    pub log: LogMetrics,
     /// Intents that this gateway left open for good.
     pub intents_left_open: IntCounter,
     /// Effects that were published, by kind (`put`, `delete`).
     pub effects: IntCounterVec,
-    /// Records of effects that came too late after their ticket.
-    pub void_effects: IntCounter,
-    /// Schema records that were published.
-    pub schemas: IntCounter,
-    /// Waiting for tickets.
-    pub ticket_seconds: Histogram,
     /// Waiting for the primary's answer to a write.
     pub primary_seconds: Histogram,
     /// Waiting for the guard.
     pub guard_seconds: Histogram,
-    /// Waiting for the acknowledgements of effects.
-    pub publish_seconds: Histogram,
     /// Bytes of writes under way.
     pub bytes_in_flight: IntGauge,
     /// Whether the gateway takes writes.
@@ -65,10 +58,7 @@ impl Metrics {
                 "Requests that the gateway itself refused, by error type",
                 &["reason"]
             )),
-            open_intents: register!(IntGauge::new(
-                "understudy_open_intents",
-                "Intents of this gateway that are not settled: writes under way, and those that were left open"
-            )),
+            log: LogMetrics::new(&registry),
             intents_left_open: register!(IntCounter::new(
                 "understudy_intents_left_open_total",
                 "Writes whose intent was left open, because their outcome is unknown or not in the log"
@@ -78,18 +68,6 @@ impl Metrics {
                 "Effects that are in the log of every target, by kind",
                 &["kind"]
             )),
-            void_effects: register!(IntCounter::new(
-                "understudy_void_effects_total",
-                "Records of effects that came too late after their ticket and count as not published"
-            )),
-            schemas: register!(IntCounter::new(
-                "understudy_schemas_published_total",
-                "Records of what an index is like"
-            )),
-            ticket_seconds: register!(seconds(
-                "understudy_ticket_seconds",
-                "Waiting for the acknowledgement of a ticket"
-            )),
             primary_seconds: register!(seconds(
                 "understudy_primary_seconds",
                 "Waiting for the primary's answer to a write"
@@ -97,10 +75,6 @@ impl Metrics {
             guard_seconds: register!(seconds(
                 "understudy_guard_seconds",
                 "Looking at the cluster state after an answer"
-            )),
-            publish_seconds: register!(seconds(
-                "understudy_publish_seconds",
-                "Waiting for the acknowledgements of effects"
             )),
             bytes_in_flight: register!(IntGauge::new(
                 "understudy_bytes_in_flight",

@@ -19,16 +19,16 @@ use understudy_common::{
     config::Unplaced,
     effect::DocumentState,
     intent::{Intent, IntentDocument},
+    log::Ticket,
     process::now_ms,
     record::{self, Provenance},
+    state::Sight,
 };
 
 use crate::{
     forward,
     gate::Placement,
     gateway::Gateway,
-    guard::Sight,
-    log::Ticket,
     refusal::Refusal,
     write::{
         answer::Answer,
@@ -187,6 +187,7 @@ fn intent(gateway: &Gateway, placement: &Placement, plan: &PlannedWrite) -> Resu
         primary: placement.primary.clone(),
         targets: placement.targets.clone(),
         documents: documents.collect(),
+        aliases: BTreeMap::new(),
     };
     let bytes = serde_json::to_vec(&intent).map_err(|error| Refusal::malformed(error.to_string()))?;
     if bytes.len() > gateway.limits.record_bytes {

@@ -30,6 +30,8 @@ async fn uuid(cluster: &Http, index: &str) -> String {
 /// An effect of a document as a record holds it.
 fn effect(index: &str, id: &str, seq_no: u64, source: Option<&str>) -> Effect {
     Effect {
+        client_version: None,
+        observed: false,
         key: DocumentKey { index: index.into(), id: id.into(), routing: None },
         version: PackedVersion::pack(1, 1, seq_no).expect("it fits"),
         state: source.map_or(DocumentState::Deleted, |s| DocumentState::Put(Bytes::copy_from_slice(s.as_bytes()))),

@@ -48,6 +48,8 @@ pub struct ConsumerConfig {
     pub max_buffered_bytes: u64,
     /// How long a partition that is taken away may take to end its bulk.
     pub revoke_timeout: Duration,
+    /// Intents that stay open for longer than this are looked after: their documents are read from the primary.
+    pub reconcile_after: Duration,
 }
 
 /// Logs.
@@ -115,6 +117,7 @@ impl ConsumerConfig {
             max_backoff: section.duration("max_backoff", Duration::from_secs(5)),
             max_buffered_bytes: section.size("max_buffered_bytes", 128 << 20),
             revoke_timeout: section.duration("revoke_timeout", Duration::from_secs(5)),
+            reconcile_after: section.duration("reconcile_after", Duration::from_secs(5)),
         };
         section.finish();
         config

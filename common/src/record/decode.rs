@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{EffectsRecord, FORMAT, IndexNeed, Provenance, header};
+use super::{EffectsRecord, FORMAT, IndexNeed, Line, Provenance, header};
 use crate::{
     bulk::{self, Action},
     document::DocumentKey,
@@ -41,9 +41,11 @@ pub fn decode(headers: &BTreeMap<String, String>, value: &Bytes) -> Result<Effec
     if kind != "effects" {
         return Err(Unreadable::Newer(format!("record kind [{kind}], this build reads [effects]")));
     }
-    if let Some(lines) = headers.get(header::LINES).filter(|lines| *lines != "{}") {
-        return Err(Unreadable::Newer(format!("header [{}] is {lines}, this build reads none", header::LINES)));
-    }
+    let lines: BTreeMap<usize, Line> = match headers.get(header::LINES) {
+        None => BTreeMap::new(),
+        Some(lines) => serde_json::from_str(lines)
+            .map_err(|error| Unreadable::Newer(format!("header [{}] is {lines}: {error}", header::LINES)))?,
+    };
     let provenance = Provenance {
         request: text(headers, header::REQUEST)?.into(),
         ticket_ms: number(headers, header::TICKET)?,
@@ -56,7 +58,7 @@ pub fn decode(headers: &BTreeMap<String, String>, value: &Bytes) -> Result<Effec
     if let Some((index, _)) = indices.iter().find(|(_, need)| !need.shards.is_valid()) {
         return Err(foreign(format!("header [{}]: the shards of [{index}] are none", header::INDICES)));
     }
-    let effects = effects(value, &indices, provenance.epoch)?;
+    let effects = effects(value, &indices, &lines, provenance.epoch)?;
     Ok(EffectsRecord { provenance, indices, effects })
 }
 
@@ -69,11 +71,21 @@ fn number<N: std::str::FromStr>(headers: &BTreeMap<String, String>, name: &str) 
     value.parse().map_err(|_| foreign(format!("header [{name}] is [{value}], not a number")))
 }
 
-fn effects(value: &Bytes, indices: &BTreeMap<Arc<str>, IndexNeed>, epoch: u64) -> Result<Vec<Effect>, Unreadable> {
+fn effects(
+    value: &Bytes,
+    indices: &BTreeMap<Arc<str>, IndexNeed>,
+    lines: &BTreeMap<usize, Line>,
+    epoch: u64,
+) -> Result<Vec<Effect>, Unreadable> {
     let operations = bulk::parse(value).map_err(|error| foreign(error.to_string()))?;
+    if let Some((line, _)) = lines.last_key_value().filter(|(line, _)| **line >= operations.len()) {
+        return Err(foreign(format!("header [{}] names operation {line} of {}", header::LINES, operations.len())));
+    }
     operations
         .into_iter()
-        .map(|operation| {
+        .enumerate()
+        .map(|(place, operation)| {
+            let line = lines.get(&place).copied().unwrap_or_default();
             let wrong = |what: String| foreign(format!("line {}: {what}", operation.line));
             let fields = operation.fields;
             let index = fields.index.ok_or_else(|| wrong("no _index".into()))?;
@@ -81,21 +93,25 @@ fn effects(value: &Bytes, indices: &BTreeMap<Arc<str>, IndexNeed>, epoch: u64) -
             let (index, _) = indices
                 .get_key_value(index.as_str())
                 .ok_or_else(|| wrong(format!("index [{index}] is not in header [{}]", header::INDICES)))?;
-            if fields.version_type.as_deref() != Some("external") || !fields.others.is_empty() {
-                return Err(wrong("not an action line of an effect".into()));
-            }
-            let version = fields.version.ok_or_else(|| wrong("no version".into()))?;
-            let version = PackedVersion::from_raw(version).map_err(|error| wrong(error.to_string()))?;
+            let stored = fields.version.ok_or_else(|| wrong("no version".into()))?;
+            let client_version = line.packed.map(|_| stored);
+            let version =
+                PackedVersion::from_raw(line.packed.unwrap_or(stored)).map_err(|error| wrong(error.to_string()))?;
             if version.epoch() != epoch {
                 return Err(wrong(format!("version {version} is not of epoch {epoch}")));
             }
             let state = match (operation.action, operation.source) {
+                (Action::Index, Some(_)) if line.reference => DocumentState::Reference,
                 (Action::Index, Some(source)) => DocumentState::Put(source),
                 (Action::Delete, None) => DocumentState::Deleted,
                 (action, _) => return Err(wrong(format!("action [{}] is no effect", action.name()))),
             };
             let key = DocumentKey { index: index.clone(), id: id.into(), routing: fields.routing.map(Arc::from) };
-            Ok(Effect { key, version, state })
+            let effect = Effect { key, version, client_version, observed: line.observed, state };
+            if fields.version_type.as_deref() != Some(effect.version_type()) || !fields.others.is_empty() {
+                return Err(wrong("not an action line of an effect".into()));
+            }
+            Ok(effect)
         })
         .collect()
 }

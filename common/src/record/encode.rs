@@ -4,8 +4,11 @@ use std::{collections::BTreeMap, io::Write, sync::Arc};
 
 use serde::Serialize;
 
-use super::{FORMAT, IndexNeed, Provenance, header};
-use crate::effect::{DocumentState, Effect};
+use super::{FORMAT, IndexNeed, Line, Provenance, header};
+use crate::{
+    config::KafkaConfig,
+    effect::{DocumentState, Effect},
+};
 
 /// A record that is ready to be appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,13 @@ const JSON_WORST: usize = 6;
 pub fn encoded_len(index: &str, id: &str, routing: Option<&str>, source: usize) -> usize {
     const FIXED: usize = 1024;
     FIXED + JSON_WORST * (2 * index.len() + 2 * id.len() + routing.map_or(0, str::len)) + source
+}
+
+/// The largest source that a record holds beside its key, its action line and its headers.
+#[must_use]
+pub fn largest_source(kafka: &KafkaConfig) -> usize {
+    const OVERHEAD: u64 = 64 << 10;
+    usize::try_from(kafka.max_message_bytes - OVERHEAD).unwrap_or(usize::MAX)
 }
 
 /// Groups effects by partition, in order, into records whose values stay below `record_bytes` where they hold more than
@@ -90,16 +100,21 @@ pub fn bulk_body<'a>(effects: impl Iterator<Item = &'a Effect> + Clone) -> Vec<u
             index: &effect.key.index,
             id: &effect.key.id,
             routing: effect.key.routing.as_deref(),
-            version: effect.version.raw(),
-            version_type: "external",
+            version: effect.stored_version(),
+            version_type: effect.version_type(),
         };
         // Writing into a Vec cannot fail, and neither can these fields.
         let _ = write!(body, "{{\"{}\":", effect.action());
         let _ = serde_json::to_writer(&mut body, &fields);
         body.extend_from_slice(b"}\n");
-        if let DocumentState::Put(source) = &effect.state {
-            body.extend_from_slice(source);
-            body.push(b'\n');
+        match &effect.state {
+            DocumentState::Put(source) => {
+                body.extend_from_slice(source);
+                body.push(b'\n');
+            }
+            // Never posted to a target as it is; an empty source keeps the record readable.
+            DocumentState::Reference => body.extend_from_slice(b"{}\n"),
+            DocumentState::Deleted => {}
         }
     }
     body
@@ -114,7 +129,9 @@ fn headers(
         .iter()
         .filter_map(|effect| indices.get(&effect.key.index).map(|need| (&*effect.key.index, need)))
         .collect();
-    vec![
+    let lines: BTreeMap<usize, Line> =
+        effects.iter().map(|effect| Line::of(effect)).enumerate().filter(|(_, line)| !line.is_plain()).collect();
+    let mut headers = vec![
         (header::FORMAT, FORMAT.to_owned()),
         (header::KIND, "effects".to_owned()),
         (header::REQUEST, provenance.request.to_string()),
@@ -123,5 +140,9 @@ fn headers(
         (header::EPOCH, provenance.epoch.to_string()),
         (header::GATEWAY, provenance.gateway.to_string()),
         (header::INDICES, serde_json::to_string(&needed).unwrap_or_default()),
-    ]
+    ];
+    if !lines.is_empty() {
+        headers.push((header::LINES, serde_json::to_string(&lines).unwrap_or_default()));
+    }
+    headers
 }

@@ -15,11 +15,11 @@ fn needs(effects: &[Effect]) -> BTreeMap<Arc<str>, IndexNeed> {
 }
 
 fn effect(index: &str, id: &str, routing: Option<&str>, seq_no: u64, source: Option<&str>) -> Effect {
-    Effect {
-        key: DocumentKey { index: index.into(), id: id.into(), routing: routing.map(Arc::from) },
-        version: PackedVersion::pack(1, 1, seq_no).unwrap(),
-        state: source.map_or(DocumentState::Deleted, |s| DocumentState::Put(Bytes::copy_from_slice(s.as_bytes()))),
-    }
+    Effect::claimed(
+        DocumentKey { index: index.into(), id: id.into(), routing: routing.map(Arc::from) },
+        PackedVersion::pack(1, 1, seq_no).unwrap(),
+        source.map_or(DocumentState::Deleted, |s| DocumentState::Put(Bytes::copy_from_slice(s.as_bytes()))),
+    )
 }
 
 fn headers(record: &OutgoingRecord) -> BTreeMap<String, String> {
@@ -53,6 +53,34 @@ fn a_value_is_a_bulk_body_that_anyone_can_read() {
 }
 
 #[test]
+fn clients_versions_observations_and_references_stand_beside_their_lines() {
+    let put = |id| effect("i", id, None, 5, Some("{}"));
+    let effects = [
+        put("plain"),
+        Effect { client_version: Some(12), ..put("client") },
+        Effect { observed: true, ..effect("i", "seen", None, 6, None) },
+        Effect { state: DocumentState::Reference, ..put("large") },
+    ];
+    let record = encode(&provenance(), &needs(&effects), &effects, 1, 1 << 20).remove(0);
+    let packed = effects[1].version.raw();
+    assert_eq!(
+        headers(&record)["understudy-lines"],
+        format!("{{\"1\":{{\"packed\":{packed}}},\"2\":{{\"observed\":true}},\"3\":{{\"reference\":true}}}}")
+    );
+    let text = String::from_utf8_lossy(&record.value).into_owned();
+    assert!(text.contains("\"version\":12,\"version_type\":\"external\""), "{text}");
+    assert!(text.contains("\"version_type\":\"external_gte\""), "{text}");
+    assert_eq!(read(&record).unwrap().effects, effects);
+    // A line that is not there, and one of a kind that this build does not know.
+    for (lines, newer) in [("{\"4\":{\"observed\":true}}", false), ("{\"0\":{\"else\":1}}", true)] {
+        let mut headers = headers(&record);
+        headers.insert("understudy-lines".into(), lines.into());
+        let error = decode(&headers, &Bytes::copy_from_slice(&record.value)).unwrap_err();
+        assert_eq!(matches!(error, Unreadable::Newer(_)), newer, "{error:?}");
+    }
+}
+
+#[test]
 fn what_is_not_ours_is_told_from_what_is_newer() {
     let effects = [effect("i", "7", None, 5, Some("{}"))];
     let record = encode(&provenance(), &needs(&effects), &effects, 12, 1 << 20).remove(0);
@@ -74,8 +102,7 @@ fn what_is_not_ours_is_told_from_what_is_newer() {
     ] {
         assert!(matches!(with(name, value), Err(Unreadable::Foreign(_))), "{name} {value:?}");
     }
-    for (name, value) in
-        [(header::FORMAT, "2"), (header::KIND, "barrier"), (header::LINES, "{\"0\":{\"observed\":true}}")]
+    for (name, value) in [(header::FORMAT, "2"), (header::KIND, "barrier"), (header::LINES, "{\"0\":{\"else\":true}}")]
     {
         assert!(matches!(with(name, Some(value)), Err(Unreadable::Newer(_))), "{name} {value}");
     }

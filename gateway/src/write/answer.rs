@@ -57,6 +57,9 @@ pub struct Done {
     /// Term of the shard's primary.
     #[serde(rename = "_primary_term")]
     pub primary_term: u64,
+    /// What an update made of the document, on one line.
+    #[serde(skip)]
+    pub source: Option<Bytes>,
 }
 
 #[derive(Deserialize)]
@@ -153,7 +156,7 @@ fn item_outcome(item: ItemBody) -> Outcome {
     match (item.status, item.index, item.id, item.result, item.seq_no, item.primary_term) {
         // A delete that found nothing moves the tombstone: it has a sequence number and is done.
         (200..=299 | 404, Some(index), Some(id), Some(result), Some(seq_no), Some(primary_term)) => {
-            Outcome::Done(Done { index, id, result, seq_no, primary_term })
+            Outcome::Done(Done { index, id, result, seq_no, primary_term, source: None })
         }
         (409, ..) => Outcome::Conflict,
         (status @ 400..=499, ..) if status != 408 => refused(status, item.error.as_ref()),

@@ -105,6 +105,8 @@ fn plan_item(
         key: DocumentKey { index, id, routing },
         action: operation.action,
         source: operation.source.clone(),
+        client_version: None,
+        pipeline: false,
         line: Some(operation.line),
     })
 }

@@ -11,6 +11,7 @@ use understudy_common::{
     bulk::Action,
     effect::{DocumentState, Effect},
     record::IndexNeed,
+    state::{IndexLookup, IndexState, Sight},
     version::PackedVersion,
 };
 
@@ -18,10 +19,7 @@ use super::{
     answer::{Answer, Done, Outcome},
     plan::PlannedItem,
 };
-use crate::{
-    guard::{IndexLookup, IndexState, Sight},
-    refusal::Refusal,
-};
+use crate::refusal::Refusal;
 
 /// What follows from an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +77,7 @@ pub fn check_before(items: &[PlannedItem], before: &Sight) -> Result<(), Refusal
         }
         let refuse = |what: &str| Err(Refusal::not_replicated(format!("{}nothing was executed: {what}", item.place())));
         match before.lookup(index) {
-            IndexLookup::Other => {
+            IndexLookup::Other | IndexLookup::Alias(_) => {
                 return refuse(&format!(
                     "[{index}] is an alias or a data stream, through which writes are not replicated yet: write to the concrete index"
                 ));
@@ -196,7 +194,7 @@ fn effect(epoch: u64, item: &PlannedItem, done: &Done) -> Result<Effect, String>
         (result, _) => return Err(format!("the primary answered [{result}] to [{}]", item.action.name())),
     };
     let version = PackedVersion::pack(epoch, done.primary_term, done.seq_no).map_err(|error| error.to_string())?;
-    Ok(Effect { key: item.key.clone(), version, state })
+    Ok(Effect::claimed(item.key.clone(), version, state))
 }
 
 #[cfg(test)]

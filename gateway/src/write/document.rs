@@ -48,6 +48,8 @@ pub fn plan(
         key: DocumentKey { index: route.index.as_str().into(), id: id.as_str().into(), routing },
         action,
         source,
+        client_version: None,
+        pipeline: false,
         line: None,
     };
     item.check_size(limits)?;

@@ -32,8 +32,12 @@ pub struct PlannedItem {
     pub key: DocumentKey,
     /// What is done.
     pub action: Action,
-    /// The source in the form in which a record holds it; `None` for a delete.
+    /// The source in the form in which a record holds it; `None` for a delete and for an update.
     pub source: Option<Bytes>,
+    /// The version that the client gave (`version_type` `external` or `external_gte`).
+    pub client_version: Option<u64>,
+    /// Whether the request names an ingest pipeline for it.
+    pub pipeline: bool,
     /// Line of the action in a bulk, for errors.
     pub line: Option<usize>,
 }

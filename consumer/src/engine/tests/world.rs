@@ -42,7 +42,7 @@ pub(super) fn effect(document: u8, seq_no: u64, kind: u8) -> Effect {
         _ => DocumentState::Put(Bytes::from(format!("{{\"n\":{seq_no}}}"))),
     };
     let key = DocumentKey { index: "i".into(), id: document.to_string().into(), routing: None };
-    Effect { key, version: PackedVersion::pack(1, 1, seq_no).unwrap(), state }
+    Effect::claimed(key, PackedVersion::pack(1, 1, seq_no).unwrap(), state)
 }
 
 pub(super) fn received(partition: i32, offset: i64, at_ms: i64, ticket_ms: i64, effects: Vec<Effect>) -> Received {
@@ -101,7 +101,7 @@ impl Target {
         let source = match &effect.state {
             DocumentState::Put(source) if source.starts_with(b"{\"poison") => return Verdict::Refused(reason(400)),
             DocumentState::Put(source) => Some(source.clone()),
-            DocumentState::Deleted => None,
+            DocumentState::Deleted | DocumentState::Reference => None,
         };
         if self.documents.get(&id).is_some_and(|(version, _)| *version >= effect.version) {
             return Verdict::Superseded;
@@ -218,7 +218,7 @@ impl World {
             }
             let wanted = match &effect.state {
                 DocumentState::Put(source) => Some(source.clone()),
-                DocumentState::Deleted => None,
+                DocumentState::Deleted | DocumentState::Reference => None,
             };
             let there = self.target.documents.get(&id).and_then(|(_, source)| source.clone());
             assert_eq!(there, wanted, "document {id}, version {}", effect.version);

@@ -3,7 +3,7 @@ use hyper::StatusCode;
 use understudy_common::{document::DocumentKey, shard::ShardLayout};
 
 use super::*;
-use crate::guard::StateId;
+use understudy_common::state::StateId;
 
 const SHARDS: ShardLayout = ShardLayout { number: 1, routing: 1024, partition: 1 };
 
@@ -12,6 +12,8 @@ fn item(id: &str, action: Action) -> PlannedItem {
         key: DocumentKey { index: "i".into(), id: id.into(), routing: None },
         action,
         source: (action != Action::Delete).then(|| Bytes::from("{}")),
+        client_version: None,
+        pipeline: false,
         line: None,
     }
 }
@@ -25,6 +27,7 @@ fn index(uuid: &str, settings_version: u64, mapping_version: u64, has_pipeline: 
         aliases_version: 1,
         shards: SHARDS,
         has_pipeline,
+        terms: BTreeMap::from([(0, 1)]),
     }))
 }
 
@@ -34,7 +37,14 @@ fn sight(version: u64, lookup: IndexLookup) -> Sight {
 }
 
 fn done(id: &str, result: &str, seq_no: u64) -> Outcome {
-    Outcome::Done(Done { index: "i".into(), id: id.into(), result: result.into(), seq_no, primary_term: 1 })
+    Outcome::Done(Done {
+        index: "i".into(),
+        id: id.into(),
+        result: result.into(),
+        seq_no,
+        primary_term: 1,
+        source: None,
+    })
 }
 
 fn items_answer(outcomes: Vec<Outcome>) -> Answer {

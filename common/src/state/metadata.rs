@@ -6,13 +6,19 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
-use understudy_common::{
+use crate::{
     cluster::{CallError, ClusterClient, path_part},
+    observe::Terms,
     shard::ShardLayout,
 };
+use hyper::Method;
+use serde::Deserialize;
+use tokio::time::Instant;
 
-use super::{IndexLookup, IndexState, Sight, StateId};
+use super::{
+    IndexLookup, IndexState, Sight, StateId,
+    aliases::{AliasesBody, alias_state},
+};
 
 /// Why the states of indices are not known.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -30,6 +36,7 @@ pub struct Metadata {
     cluster: ClusterClient,
     timeout: Duration,
     known: Mutex<Option<Sight>>,
+    terms: Arc<Terms>,
 }
 
 /// Elasticsearch takes request lines of up to 4 KiB (`http.max_initial_line_length`).
@@ -42,7 +49,7 @@ const FILTER: &str = "cluster_uuid,version,state_uuid,metadata.indices.*.version
 metadata.indices.*.settings_version,metadata.indices.*.aliases_version,metadata.indices.*.routing_num_shards,\
 metadata.indices.*.aliases,metadata.indices.*.settings.index.uuid,metadata.indices.*.settings.index.default_pipeline,\
 metadata.indices.*.settings.index.final_pipeline,metadata.indices.*.settings.index.number_of_shards,\
-metadata.indices.*.settings.index.routing_partition_size";
+metadata.indices.*.settings.index.routing_partition_size,metadata.indices.*.primary_terms";
 
 #[derive(Deserialize)]
 struct StateBody {
@@ -58,8 +65,9 @@ struct MetadataBody {
     indices: BTreeMap<String, IndexBody>,
 }
 
+/// An index in the metadata of a cluster state.
 #[derive(Deserialize)]
-struct IndexBody {
+pub(crate) struct IndexBody {
     version: u64,
     mapping_version: u64,
     settings_version: u64,
@@ -68,6 +76,8 @@ struct IndexBody {
     #[serde(default)]
     aliases: Vec<String>,
     settings: SettingsBody,
+    #[serde(default)]
+    primary_terms: BTreeMap<u32, u64>,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +87,8 @@ struct SettingsBody {
 
 #[derive(Deserialize)]
 struct IndexSettingsBody {
+    number_of_replicas: Option<String>,
+    auto_expand_replicas: Option<String>,
     uuid: Arc<str>,
     default_pipeline: Option<String>,
     final_pipeline: Option<String>,
@@ -85,10 +97,10 @@ struct IndexSettingsBody {
 }
 
 impl Metadata {
-    /// Reads from `cluster`.
+    /// Reads from `cluster`, and notes in `terms` what it sees of shards.
     #[must_use]
-    pub fn new(cluster: ClusterClient, timeout: Duration) -> Self {
-        Self { cluster, timeout, known: Mutex::new(None) }
+    pub fn new(cluster: ClusterClient, timeout: Duration, terms: Arc<Terms>) -> Self {
+        Self { cluster, timeout, known: Mutex::new(None), terms }
     }
 
     /// The states of `names` at `state`, or at a later one.
@@ -120,6 +132,10 @@ impl Metadata {
             }
             let sight = sight.ok_or(MetadataError::Restless)?;
             self.remember(&sight);
+            let now = Instant::now();
+            for lookup in sight.indices.keys().filter_map(|name| sight.written(name)) {
+                self.terms.note(&lookup.uuid, &lookup.terms, now);
+            }
             return Ok(sight);
         }
         Err(MetadataError::Restless)
@@ -130,8 +146,27 @@ impl Metadata {
         let path = format!(
             "/_cluster/state/version,metadata/{list}?expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true&filter_path={FILTER}"
         );
-        let body: StateBody = self.cluster.get_json(&path, self.timeout).await.map_err(Arc::new)?;
-        Ok(sight(body, names))
+        for _ in 0..TRIES {
+            let body: StateBody = self.cluster.get_json(&path, self.timeout).await.map_err(Arc::new)?;
+            let aliases = body.aliases(names);
+            if aliases.is_empty() {
+                return Ok(sight(body, names, &AliasesBody::new()));
+            }
+            // Where writes through an alias go is not in the cluster state's text: it is asked between two looks at one
+            // state.
+            let list = aliases.iter().map(|name| path_part(name)).collect::<Vec<_>>().join(",");
+            let path = format!("/_alias/{list}?expand_wildcards=all");
+            let answer = self.cluster.call(Method::GET, &path, None, self.timeout).await.map_err(Arc::new)?;
+            let found: AliasesBody = answer.json().map_err(|reason| {
+                Arc::new(CallError::Unanswered { cluster: self.cluster.name().to_owned(), reason })
+            })?;
+            let after: StateId =
+                self.cluster.get_json("/_cluster/state/version", self.timeout).await.map_err(Arc::new)?;
+            if after == body.id {
+                return Ok(sight(body, names, &found));
+            }
+        }
+        Err(MetadataError::Restless)
     }
 
     fn remembered(&self, state: &StateId, names: &BTreeSet<Arc<str>>) -> Option<Sight> {
@@ -175,24 +210,38 @@ fn in_paths(names: &BTreeSet<Arc<str>>) -> Vec<Vec<Arc<str>>> {
     lists
 }
 
-fn sight(mut body: StateBody, names: &[Arc<str>]) -> Sight {
+impl StateBody {
+    /// The names among those that were asked for that are aliases.
+    fn aliases<'a>(&self, names: &'a [Arc<str>]) -> BTreeSet<&'a Arc<str>> {
+        let aliases: BTreeSet<&str> =
+            self.metadata.indices.values().flat_map(|index| index.aliases.iter().map(String::as_str)).collect();
+        names.iter().filter(|name| aliases.contains(&***name)).collect()
+    }
+}
+
+fn sight(body: StateBody, names: &[Arc<str>], found: &AliasesBody) -> Sight {
     // An alias is answered with the indices behind it, and a data stream with its backing indices, which do not name it:
     // when an index came that nothing explains, a name that is missing is taken for a stream. That refuses, it never
     // lets through.
     let asked = |found: &str| names.iter().any(|name| **name == *found);
-    let aliases: BTreeSet<String> =
-        body.metadata.indices.values().flat_map(|index| index.aliases.iter().cloned()).collect();
+    let aliases: BTreeSet<Arc<str>> = body.aliases(names).into_iter().cloned().collect();
     let stranger = body
         .metadata
         .indices
         .iter()
         .any(|(found, index)| !asked(found) && !index.aliases.iter().any(|alias| asked(alias)));
+    let states: BTreeMap<String, Arc<IndexState>> =
+        body.metadata.indices.into_iter().map(|(name, index)| (name, Arc::new(state(index)))).collect();
     let indices = names
         .iter()
         .map(|name| {
-            let lookup = match body.metadata.indices.remove(&**name) {
-                Some(index) => IndexLookup::Concrete(Arc::new(state(index))),
-                None if stranger || aliases.contains(&**name) => IndexLookup::Other,
+            let lookup = match states.get(&**name) {
+                Some(state) => IndexLookup::Concrete(state.clone()),
+                None if aliases.contains(name) => match alias_state(name, found, &states) {
+                    Some(alias) => IndexLookup::Alias(Arc::new(alias)),
+                    None => IndexLookup::Other,
+                },
+                None if stranger => IndexLookup::Other,
                 None => IndexLookup::Absent,
             };
             (name.clone(), lookup)
@@ -201,10 +250,26 @@ fn sight(mut body: StateBody, names: &[Arc<str>]) -> Sight {
     Sight { state: body.id, indices }
 }
 
+impl IndexBody {
+    /// Whether it has no copy that could become primary in the place of another.
+    pub(crate) fn has_single_copies(&self) -> bool {
+        let settings = &self.settings.index;
+        settings.number_of_replicas.as_deref() == Some("0")
+            && settings.auto_expand_replicas.as_deref().is_none_or(|range| range == "false")
+    }
+}
+
+impl From<IndexBody> for IndexState {
+    fn from(index: IndexBody) -> Self {
+        state(index)
+    }
+}
+
 fn state(index: IndexBody) -> IndexState {
     let names_one = |pipeline: &Option<String>| pipeline.as_deref().is_some_and(|name| name != "_none");
     let settings = index.settings.index;
     IndexState {
+        terms: index.primary_terms,
         has_pipeline: names_one(&settings.default_pipeline) || names_one(&settings.final_pipeline),
         uuid: settings.uuid,
         metadata_version: index.version,
@@ -229,7 +294,8 @@ mod tests {
             "{{\"cluster_uuid\":\"c\",\"version\":1,\"state_uuid\":\"s\",\"metadata\":{{\"indices\":{indices}}}}}"
         );
         let names: Vec<Arc<str>> = names.iter().map(|name| Arc::from(*name)).collect();
-        sight(serde_json::from_str(&body).unwrap(), &names)
+        let found = serde_json::from_str("{\"a\":{\"aliases\":{\"alias\":{}}}}").unwrap();
+        sight(serde_json::from_str(&body).unwrap(), &names, &found)
     }
 
     fn index(aliases: &str, more: &str) -> String {
@@ -245,7 +311,9 @@ mod tests {
         assert!(
             matches!(sight.lookup("a"), IndexLookup::Concrete(state) if state.mapping_version == 2 && !state.has_pipeline)
         );
-        assert_eq!(sight.lookup("alias"), &IndexLookup::Other);
+        assert!(
+            matches!(sight.lookup("alias"), IndexLookup::Alias(alias) if *alias.write.as_ref().unwrap().index == *"a")
+        );
         assert_eq!(sight.lookup("new"), &IndexLookup::Absent);
         let stream = format!("{{\".ds-logs-000001\":{}}}", index("[]", ""));
         assert_eq!(seen(&stream, &["logs"]).lookup("logs"), &IndexLookup::Other);

@@ -1,25 +1,22 @@
 //! Publishing what indices are like, ahead of the effects that need it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use super::{ClientVersions, IndexSchema};
+use crate::{
+    cluster::{CallError, ClusterClient, path_part},
+    kafka::PublishError,
+    log::Log,
+    record::IndexNeed,
+    state::{IndexLookup, IndexState, Metadata, MetadataError},
+};
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use understudy_common::{
-    cluster::{CallError, ClusterClient, path_part},
-    kafka::PublishError,
-    record::IndexNeed,
-    schema::IndexSchema,
-};
-
-use crate::{
-    guard::{IndexLookup, IndexState, Metadata, MetadataError},
-    log::Log,
-};
 
 /// Why a schema is not in the log.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +51,8 @@ pub struct Schemas {
     timeout: Duration,
     /// What is in the log, by UUID.
     published: Mutex<HashMap<Arc<str>, Versions>>,
+    /// UUIDs whose client versions are in the log.
+    client_versions: Mutex<HashSet<Arc<str>>>,
     /// One reading and publishing at a time: it is rare, and the second waiter mostly finds it done.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -88,7 +87,7 @@ impl Schemas {
     #[must_use]
     pub fn new(cluster: ClusterClient, log: Log, metadata: Arc<Metadata>, timeout: Duration) -> Self {
         let (published, publishing) = (Mutex::default(), tokio::sync::Mutex::new(()));
-        Self { cluster, log, metadata, timeout, published, publishing }
+        Self { cluster, log, metadata, timeout, published, client_versions: Mutex::default(), publishing }
     }
 
     /// Makes sure that the log has a schema for each index, with the UUID and at least the mapping version that is needed.
@@ -105,6 +104,26 @@ impl Schemas {
                 self.publish(epoch, index, Some(&need.uuid)).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Makes sure that the log says that clients gave versions of their own to documents of this index: before the first
+    /// effect that carries one.
+    ///
+    /// # Errors
+    /// When it cannot be appended: no such effect may be published.
+    pub async fn ensure_client_versions(&self, index: &Arc<str>, uuid: &Arc<str>) -> Result<(), SchemaError> {
+        let known = || self.client_versions.lock().unwrap_or_else(PoisonError::into_inner);
+        if known().contains(uuid) {
+            return Ok(());
+        }
+        let record = ClientVersions { format: ClientVersions::FORMAT, index: index.clone(), uuid: uuid.clone() };
+        self.log.client_versions(&record).await?;
+        let mut known = known();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(uuid.clone());
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crate::cluster::{CallError, ClusterClient};
 use tokio::sync::{mpsc, oneshot};
-use understudy_common::cluster::{CallError, ClusterClient};
 
 use super::StateId;
 

@@ -1,0 +1,285 @@
+//! The log, as it is written: tickets, effects, schemas, settlements.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::KafkaConfig,
+    document::partition_of,
+    intent,
+    kafka::{PublishError, Publisher},
+    record::{OutgoingRecord, is_void},
+    schema::{ClientVersions, IndexSchema},
+    topics::{INTENT_PARTITIONS, Topics},
+};
+use futures::future::try_join_all;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry, exponential_buckets};
+
+/// Appends what the gateway has to say. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    publisher: Publisher,
+    topics: Topics,
+    times: LogTimes,
+    metrics: LogMetrics,
+}
+
+/// How long whoever writes the log waits for it.
+#[derive(Clone, Copy, Debug)]
+pub struct LogTimes {
+    /// For the acknowledgement of a ticket.
+    pub intent_timeout: Duration,
+    /// For the acknowledgements of effects, schemas and settlements.
+    pub publish_timeout: Duration,
+    /// `L`: an effect that is appended this long after its ticket, or later, is void.
+    pub ticket_lifetime: Duration,
+    /// How much the clocks of two brokers may differ.
+    pub clock_skew: Duration,
+}
+
+/// What is counted of the log. Cheap to clone.
+#[derive(Clone)]
+pub struct LogMetrics {
+    /// Intents that this process opened and has not settled.
+    pub open_intents: IntGauge,
+    /// Records of effects that came too late after their ticket.
+    pub void_effects: IntCounter,
+    /// Schema records that were published.
+    pub schemas: IntCounter,
+    /// Waiting for tickets.
+    pub ticket_seconds: Histogram,
+    /// Waiting for the acknowledgements of effects.
+    pub publish_seconds: Histogram,
+}
+
+impl LogMetrics {
+    /// Registers them.
+    ///
+    /// # Panics
+    /// When two metrics have one name, which a test would show.
+    #[must_use]
+    pub fn new(registry: &Registry) -> Self {
+        macro_rules! register {
+            ($metric:expr) => {{
+                let metric = $metric.expect("a valid metric");
+                registry.register(Box::new(metric.clone())).expect("names are unique");
+                metric
+            }};
+        }
+        let seconds = |name: &str, help: &str| {
+            let buckets = exponential_buckets(0.000_25, 2.0, 18).expect("valid buckets");
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
+        };
+        Self {
+            open_intents: register!(IntGauge::new(
+                "understudy_open_intents",
+                "Intents of this process that are not settled: writes under way, and those that were left open"
+            )),
+            void_effects: register!(IntCounter::new(
+                "understudy_void_effects_total",
+                "Records of effects that came too late after their ticket and count as not published"
+            )),
+            schemas: register!(IntCounter::new(
+                "understudy_schemas_published_total",
+                "Records of what an index is like"
+            )),
+            ticket_seconds: register!(seconds(
+                "understudy_ticket_seconds",
+                "Waiting for the acknowledgement of a ticket"
+            )),
+            publish_seconds: register!(seconds(
+                "understudy_publish_seconds",
+                "Waiting for the acknowledgements of effects"
+            )),
+        }
+    }
+}
+
+/// An acknowledged intent: the permission to write.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    /// Id of the request, and key of the intent.
+    pub request: Arc<str>,
+    /// Append time by the broker's clock, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// Why effects are not durable in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum EffectsError {
+    /// Not acknowledged in time.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// Acknowledged, and too late after the ticket: every consumer drops it.
+    #[error("an effect was appended {after:?} after its ticket, and counts only below {limit:?}")]
+    Void {
+        /// How late.
+        after: Duration,
+        /// The limit.
+        limit: Duration,
+    },
+}
+
+impl Log {
+    /// Writes through `publisher`.
+    #[must_use]
+    pub fn new(publisher: Publisher, kafka: &KafkaConfig, times: LogTimes, metrics: LogMetrics) -> Self {
+        Self { publisher, topics: Topics::new(&kafka.topic_prefix), times, metrics }
+    }
+
+    /// How long it waits.
+    #[must_use]
+    pub fn times(&self) -> LogTimes {
+        self.times
+    }
+
+    /// Whether brokers are known to be down.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        self.publisher.is_down()
+    }
+
+    /// Opens an intent and waits for its acknowledgement.
+    ///
+    /// # Errors
+    /// When there is none within `intent_timeout`: nothing may be written. (The intent may still arrive; a tombstone
+    /// follows it.)
+    pub async fn ticket(&self, request: Arc<str>, intent: &[u8]) -> Result<Ticket, PublishError> {
+        if self.is_down() {
+            return Err(PublishError::Down);
+        }
+        let begun = Instant::now();
+        let topic = self.topics.intents();
+        let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
+        let appended =
+            self.publisher.append(&topic, partition, &request, Some(intent), &[], self.times.intent_timeout).await;
+        self.metrics.ticket_seconds.observe(begun.elapsed().as_secs_f64());
+        match appended {
+            Ok(appended) => {
+                self.metrics.open_intents.inc();
+                Ok(Ticket { request, at_ms: appended.at_ms })
+            }
+            Err(error) => {
+                // The record may be in the log or on its way: one producer keeps its order, so this comes behind it.
+                let log = self.clone();
+                tokio::spawn(async move { log.tombstone(&request).await });
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends records of effects to a target's topic, all at once, and waits for all acknowledgements.
+    ///
+    /// # Errors
+    /// When one is missing after `publish_timeout`, or came too late to count.
+    pub async fn effects(&self, target: &str, ticket: &Ticket, records: &[OutgoingRecord]) -> Result<(), EffectsError> {
+        let begun = Instant::now();
+        let topic = self.topics.target(target);
+        let appended = try_join_all(records.iter().map(|record| {
+            self.publisher.append(
+                &topic,
+                record.partition,
+                &record.key,
+                Some(&record.value),
+                &record.headers,
+                self.times.publish_timeout,
+            )
+        }))
+        .await;
+        self.metrics.publish_seconds.observe(begun.elapsed().as_secs_f64());
+        let limit = self.times.ticket_lifetime;
+        for record in appended? {
+            if is_void(record.at_ms, ticket.at_ms, limit) {
+                let after = Duration::from_millis(u64::try_from(record.at_ms - ticket.at_ms).unwrap_or(0));
+                self.metrics.void_effects.inc();
+                return Err(EffectsError::Void { after, limit });
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what an index is like.
+    ///
+    /// # Errors
+    /// When it is not acknowledged within `publish_timeout`.
+    pub async fn schema(&self, schema: &IndexSchema) -> Result<(), PublishError> {
+        let value = serde_json::to_vec(schema).map_err(|error| PublishError::Failed(error.to_string()))?;
+        let topic = self.topics.schema();
+        self.publisher.append(&topic, 0, &schema.record_key(), Some(&value), &[], self.times.publish_timeout).await?;
+        self.metrics.schemas.inc();
+        Ok(())
+    }
+
+    /// Appends that an index has documents with versions of its clients.
+    ///
+    /// # Errors
+    /// When it is not acknowledged within `publish_timeout`.
+    pub async fn client_versions(&self, record: &ClientVersions) -> Result<(), PublishError> {
+        let value = serde_json::to_vec(record).map_err(|error| PublishError::Failed(error.to_string()))?;
+        let topic = self.topics.schema();
+        self.publisher.append(&topic, 0, &record.record_key(), Some(&value), &[], self.times.publish_timeout).await?;
+        Ok(())
+    }
+
+    /// Appends a fact that all processes share.
+    ///
+    /// # Errors
+    /// When it is not acknowledged within `publish_timeout`.
+    pub async fn control(&self, key: &str, value: &[u8]) -> Result<(), PublishError> {
+        self.publisher.append(&self.topics.control(), 0, key, Some(value), &[], self.times.publish_timeout).await?;
+        Ok(())
+    }
+
+    /// Replaces what an open intent says, under the same request id; the ticket is dated anew.
+    ///
+    /// # Errors
+    /// When it is not acknowledged within `intent_timeout`: nothing may be written.
+    pub async fn replace_ticket(&self, ticket: &Ticket, intent: &[u8]) -> Result<Ticket, PublishError> {
+        let (topic, request) = (self.topics.intents(), ticket.request.clone());
+        let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
+        let timeout = self.times.intent_timeout;
+        let appended = self.publisher.append(&topic, partition, &request, Some(intent), &[], timeout).await?;
+        Ok(Ticket { request, at_ms: appended.at_ms })
+    }
+
+    /// A ticket for a look at documents whose intents are others' (`ticket_first`): dated by the broker's clock of one
+    /// partition of the intents topic, and nothing that would have to be settled. `name` is that of whoever looks.
+    ///
+    /// # Errors
+    /// When it is not acknowledged within `intent_timeout`.
+    pub async fn look_ticket(&self, name: &str, partition: i32) -> Result<Ticket, PublishError> {
+        let key: Arc<str> = intent::look_key(name, partition).into();
+        let topic = self.topics.intents();
+        let value: &[u8] = b"{}";
+        let appended =
+            self.publisher.append(&topic, partition, &key, Some(value), &[], self.times.intent_timeout).await?;
+        Ok(Ticket { request: key, at_ms: appended.at_ms })
+    }
+
+    /// Settles an intent. What cannot be settled now stays open, which is always right.
+    pub async fn settle(&self, ticket: &Ticket) {
+        if self.tombstone(&ticket.request).await {
+            self.metrics.open_intents.dec();
+        }
+    }
+
+    async fn tombstone(&self, request: &str) -> bool {
+        let topic = self.topics.intents();
+        let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
+        let appended = self.publisher.append(&topic, partition, request, None, &[], self.times.publish_timeout).await;
+        if let Err(error) = &appended {
+            tracing::warn!(request, %error, "an intent could not be settled and stays open");
+        }
+        appended.is_ok()
+    }
+
+    /// Waits until everything that was sent is acknowledged or given up.
+    pub async fn flush(&self) {
+        if self.is_down() {
+            return;
+        }
+        self.publisher.flush(self.times.publish_timeout).await;
+    }
+}
