@@ -2,8 +2,10 @@
 SHELL := /bin/bash
 STACK := deploy/local/stack
 CARGO := cargo
+# Builds of tests and of the demo can hold a write at a certain place; others cannot.
+TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build up down status wipe demo test lint unit stack-test demo-short docs format
+.PHONY: help prerequisites build build-tests oracle up down status wipe demo test lint unit stack-test demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +17,9 @@ prerequisites:
 
 build: prerequisites ## all binaries, into target/debug
 	@$(CARGO) build --workspace --locked
+
+build-tests: prerequisites
+	@$(CARGO) build --workspace --locked $(TEST_FEATURES)
 
 up: build ## the whole system as local processes: http://127.0.0.1:9200
 	@$(STACK) up
@@ -37,11 +42,11 @@ start-%:
 stop-%:
 	@$(STACK) stop $*
 
-demo: build ## watch a standby take everything that is done to its primary
+demo: build-tests ## watch a standby take everything that is done to its primary
 	@deploy/local/prerequisites.sh demo
 	@target/debug/understudy-demo
 
-demo-short: build
+demo-short: build-tests
 	@deploy/local/prerequisites.sh demo
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
@@ -53,14 +58,17 @@ format: ## format the code
 
 lint: prerequisites ## format, clippy and documentation, warnings are errors
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked $(TEST_FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
 
-unit: build ## what needs no server
-	$(CARGO) test --workspace --exclude understudy-tests --locked
+unit: prerequisites ## what needs no server
+	$(CARGO) test --workspace --exclude understudy-tests --locked $(TEST_FEATURES)
 
-stack-test: build ## what needs real servers: starts them on free ports, stops them afterwards
+stack-test: prerequisites ## what needs real servers: starts them on free ports, stops them afterwards
 	tests/run
+
+oracle: prerequisites ## the short oracle from several seeds: SEEDS="1 2 3" SECONDS_OF_LOAD=60
+	@SEEDS="$${SEEDS:-1 2 3}" tests/run --test oracle
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

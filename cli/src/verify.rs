@@ -33,7 +33,7 @@ mod table;
 
 use std::{io::Write, process::ExitCode};
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, pattern};
 use understudy_common::config::{Config, EXIT_CONFIG};
 
 use self::{
@@ -41,9 +41,7 @@ use self::{
     report::{ComparisonReport, Outcome, Report},
     side::Side,
 };
-
-/// What a shell says of a process that was interrupted.
-const EXIT_INTERRUPTED: u8 = 130;
+use crate::interrupt::{EXIT_INTERRUPTED, interrupted};
 
 /// Compares, prints the result, and says it by the exit status.
 pub async fn run(arguments: Arguments) -> ExitCode {
@@ -89,13 +87,4 @@ async fn compare_pair(pair: &pairing::Pair, arguments: &Arguments) -> Option<Com
     };
     tokio::join!(primary.clear_scroll(), target.clear_scroll());
     Some(comparison.into_report(ended?))
-}
-
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
 }

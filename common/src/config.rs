@@ -75,6 +75,9 @@ impl ProtocolConfig {
 #[error("{}", self.0.join("\n"))]
 pub struct ConfigErrors(pub Vec<String>);
 
+/// A variable that is no key: the folder of a test that stops writes at certain places. Only builds of tests heed it.
+pub const FAILPOINTS: &str = "UNDERSTUDY_FAILPOINTS";
+
 /// The exit status of a process whose configuration is wrong (`EX_USAGE` of sysexits).
 pub const EXIT_CONFIG: u8 = 64;
 
@@ -84,7 +87,9 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key and what would be right.
     pub fn load(file: &Path) -> Result<Self, ConfigErrors> {
-        Self::load_with(file, std::env::vars().collect())
+        let mut variables: std::collections::HashMap<String, String> = std::env::vars().collect();
+        variables.remove(FAILPOINTS);
+        Self::load_with(file, variables)
     }
 
     /// As [`Config::load`], with the environment given.

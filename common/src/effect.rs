@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{document::DocumentKey, version::PackedVersion};
+use crate::{document::DocumentKey, record::encoded_len, version::PackedVersion};
 
 /// What a write did to one document on the primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,17 @@ impl Effect {
         match &self.state {
             DocumentState::Put(source) => source.len(),
             DocumentState::Deleted | DocumentState::Reference => 0,
+        }
+    }
+
+    /// The same effect, or a reference to its document when its source does not fit into a record of so many bytes.
+    #[must_use]
+    pub fn fitting(&self, record_bytes: usize) -> Self {
+        let key = &self.key;
+        let bytes = encoded_len(&key.index, &key.id, key.routing.as_deref(), self.source_len());
+        match self.state {
+            DocumentState::Put(_) if bytes > record_bytes => Self { state: DocumentState::Reference, ..self.clone() },
+            _ => self.clone(),
         }
     }
 

@@ -5,14 +5,17 @@
 //! admin    topics: created where missing, checked where not
 //! publish  append with acks=all, an own deadline, and the broker's append time
 //! read     a range of a partition, or a compacted topic from its beginning on
+//! delete   the oldest records of a topic
 //! ```
 
 mod admin;
 mod client;
+mod delete;
 mod publish;
 mod read;
 
 pub use admin::{TopicError, ensure_topics};
 pub use client::{check_options, client_config, log_line};
+pub use delete::delete_records;
 pub use publish::{Appended, PublishError, Publisher};
-pub use read::{LogRecord, ReadError, headers_of, read_all, read_range, tail};
+pub use read::{LogRecord, RangeReader, ReadError, headers_of, read_all, read_range, tail, watermarks};

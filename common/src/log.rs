@@ -104,6 +104,17 @@ pub struct Ticket {
     pub request: Arc<str>,
     /// Append time by the broker's clock, in milliseconds since 1970.
     pub at_ms: i64,
+    /// When it was asked for, which is before it was appended.
+    pub begun: Instant,
+}
+
+impl Ticket {
+    /// Whether its intent may have been settled by others by now, who believed that nothing of it was under way any more
+    /// (`reopen`): who leaves it open now opens another one.
+    #[must_use]
+    pub fn is_late(&self, times: LogTimes, now: Instant) -> bool {
+        now.duration_since(self.begun) + 2 * times.clock_skew >= times.ticket_lifetime
+    }
 }
 
 /// Why effects are not durable in the log.
@@ -159,7 +170,7 @@ impl Log {
         match appended {
             Ok(appended) => {
                 self.metrics.open_intents.inc();
-                Ok(Ticket { request, at_ms: appended.at_ms })
+                Ok(Ticket { request, at_ms: appended.at_ms, begun })
             }
             Err(error) => {
                 // The record may be in the log or on its way: one producer keeps its order, so this comes behind it.
@@ -239,9 +250,9 @@ impl Log {
     pub async fn replace_ticket(&self, ticket: &Ticket, intent: &[u8]) -> Result<Ticket, PublishError> {
         let (topic, request) = (self.topics.intents(), ticket.request.clone());
         let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
-        let timeout = self.times.intent_timeout;
+        let (timeout, begun) = (self.times.intent_timeout, Instant::now());
         let appended = self.publisher.append(&topic, partition, &request, Some(intent), &[], timeout).await?;
-        Ok(Ticket { request, at_ms: appended.at_ms })
+        Ok(Ticket { request, at_ms: appended.at_ms, begun })
     }
 
     /// A ticket for a look at documents whose intents are others' (`ticket_first`): dated by the broker's clock of one
@@ -252,10 +263,10 @@ impl Log {
     pub async fn look_ticket(&self, name: &str, partition: i32) -> Result<Ticket, PublishError> {
         let key: Arc<str> = intent::look_key(name, partition).into();
         let topic = self.topics.intents();
-        let value: &[u8] = b"{}";
+        let (value, begun): (&[u8], _) = (b"{}", Instant::now());
         let appended =
             self.publisher.append(&topic, partition, &key, Some(value), &[], self.times.intent_timeout).await?;
-        Ok(Ticket { request: key, at_ms: appended.at_ms })
+        Ok(Ticket { request: key, at_ms: appended.at_ms, begun })
     }
 
     /// Settles an intent. What cannot be settled now stays open, which is always right.
@@ -263,6 +274,16 @@ impl Log {
         if self.tombstone(&ticket.request).await {
             self.metrics.open_intents.dec();
         }
+    }
+
+    /// Settles an intent that another process opened, in the partition where it stands.
+    ///
+    /// # Errors
+    /// When the tombstone is not acknowledged within `publish_timeout`: the intent counts as open.
+    pub async fn settle_for_another(&self, partition: i32, request: &str) -> Result<(), PublishError> {
+        let topic = self.topics.intents();
+        self.publisher.append(&topic, partition, request, None, &[], self.times.publish_timeout).await?;
+        Ok(())
     }
 
     async fn tombstone(&self, request: &str) -> bool {

@@ -67,6 +67,12 @@ impl Topics {
         self.target(target)
     }
 
+    /// The group of all consumers, of whatever target, that look after open intents.
+    #[must_use]
+    pub fn reconciler_group(&self) -> String {
+        format!("{}.reconciler", self.prefix)
+    }
+
     /// Every topic that a placement with these targets needs.
     #[must_use]
     pub fn specs(&self, kafka: &KafkaConfig, targets: &[String]) -> Vec<TopicSpec> {

@@ -52,6 +52,12 @@ impl PackedVersion {
         self.0
     }
 
+    /// The sequence number in it.
+    #[must_use]
+    pub fn seq_no(self) -> u64 {
+        self.0 & ((1 << SEQ_NO_BITS) - 1)
+    }
+
     /// The epoch it was made in.
     #[must_use]
     pub fn epoch(self) -> u64 {

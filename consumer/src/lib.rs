@@ -10,7 +10,8 @@
 //!
 //! Pure decisions: [`engine`], [`window`], [`batcher`], [`offsets`], [`verdict`], [`request`], [`backoff`], `schema::plan`.
 //! I/O: [`source`] (the only one that consumes by rdkafka), [`service`], `schema::{follow, prepare}`, [`dead_letter`],
-//! [`identity`], and [`driver`], the task that brings all of them together.
+//! [`identity`], and [`driver`], the task that brings all of them together. Beside them, [`reconciler`] finishes what gateways
+//! left open, for all targets.
 
 pub mod backoff;
 pub mod batcher;
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod identity;
 pub mod metrics;
 pub mod offsets;
+pub mod reconciler;
 pub mod request;
 pub mod schema;
 pub mod service;

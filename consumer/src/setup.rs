@@ -19,6 +19,7 @@ use understudy_common::{
     cluster::ClusterClient,
     config::{Config, PlacementConfig},
     kafka::{Publisher, TopicError, ensure_topics},
+    log::{Log, LogMetrics, LogTimes},
     topics::Topics,
 };
 
@@ -29,6 +30,7 @@ use crate::{
     engine::{Engine, Limits},
     identity,
     metrics::Metrics,
+    reconciler::Reconciler,
     schema::{self, SchemaStore, follow, prepare::Preparer},
     service::BulkService,
     source::{self, Source, SourceConfig},
@@ -149,6 +151,8 @@ async fn consume(
     }
     let consumer = &config.consumer;
     let publisher = Publisher::new(&config.kafka, &consumer.name, MESSAGE_TIMEOUT)?;
+    let log = Log::new(publisher.clone(), &config.kafka, log_times(config), LogMetrics::new(&metrics.registry));
+    let reconciler = Reconciler::start(config, placement, log, &metrics.registry, shutdown.child_token())?;
     let client = ClusterClient::new(target, &config.clusters[target]);
     let store = SchemaStore::default();
     let overtaken = follow::follow(&config.kafka, &topics.schema(), store.clone())?;
@@ -202,10 +206,21 @@ async fn consume(
         source_config,
     };
     let result = driver::drive(parts, Engine::new(limits(config), hasher), shutdown).await;
+    reconciler.end().await;
     for task in [watching, identifying, appending] {
         task.abort();
     }
     Ok(result?)
+}
+
+/// How long the log is waited for: as long as gateways do.
+fn log_times(config: &Config) -> LogTimes {
+    LogTimes {
+        intent_timeout: config.gateway.intent_timeout,
+        publish_timeout: config.gateway.publish_timeout,
+        ticket_lifetime: config.protocol.ticket_lifetime,
+        clock_skew: config.protocol.clock_skew,
+    }
 }
 
 /// Waits until the topics are there and as they must be.

@@ -113,7 +113,7 @@ pub fn received(record: LogRecord) -> Received {
 }
 
 /// Options of the member of a group; the user's stand above those that do not decide anything.
-fn member_config(kafka: &KafkaConfig, name: &str, group: &str) -> ClientConfig {
+pub(crate) fn member_config(kafka: &KafkaConfig, name: &str, group: &str) -> ClientConfig {
     let mut config = client_config(kafka, name);
     config
         .set("group.id", group)
@@ -166,7 +166,7 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-fn quietly(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn quietly(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
             tracing::error!(facility, message, "librdkafka");

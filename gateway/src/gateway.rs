@@ -1,7 +1,11 @@
 //! What every request of a gateway shares.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use bytes::Bytes;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use understudy_common::{
     cluster::{BoxError, ClusterClient},
@@ -9,13 +13,21 @@ use understudy_common::{
     kafka::Publisher,
     log::{Log, LogTimes, Ticket},
     observe::{Observer, Terms},
+    process::random_id,
     record,
     schema::Schemas,
     state::{Looks, Metadata},
 };
 
 use crate::{
-    body::Budget, document_id::IdGenerator, gate::Gate, metrics::Metrics, refusal::Refusal, write::plan::Limits,
+    body::Budget,
+    document_id::IdGenerator,
+    gate::Gate,
+    metrics::Metrics,
+    refusal::Refusal,
+    replicate::Ready,
+    settle::{self, Settling, Waiting},
+    write::plan::Limits,
 };
 
 /// What every request of a gateway shares.
@@ -40,6 +52,8 @@ pub struct Gateway {
     pub schemas: Schemas,
     /// Reads documents back.
     pub observer: Observer,
+    /// Intents that wait for the second look.
+    pub settling: Settling,
     /// Makes ids.
     pub ids: IdGenerator,
     /// What fits into a record.
@@ -52,15 +66,20 @@ pub struct Gateway {
     pub tasks: TaskTracker,
 }
 
+/// Between two tries to open an intent again.
+const REOPEN: Duration = Duration::from_millis(500);
+/// Documents of one look may be many.
+const OBSERVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Looks and metadata are small: a primary that takes longer is not well.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Gateway {
-    /// Puts the parts together; nothing is connected yet.
+    /// Puts the parts together; nothing is connected yet. What waits for its second look is served by [`settle::run`].
     ///
     /// # Errors
     /// When librdkafka refuses an option.
-    pub fn new(config: &Config) -> Result<Self, BoxError> {
+    pub fn new(config: &Config) -> Result<(Self, Waiting), BoxError> {
+        let (settling, waiting) = Settling::new();
         let placement = &config.placements[0];
         let metrics = Arc::new(Metrics::new());
         let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
@@ -75,7 +94,8 @@ impl Gateway {
         let terms = Arc::new(Terms::new(config.protocol.stale_primary));
         let metadata = Arc::new(Metadata::new(primary.clone(), METADATA_TIMEOUT, terms.clone()));
         let record_bytes = record::largest_source(&config.kafka);
-        Ok(Self {
+        let gateway = Self {
+            settling,
             config: config.gateway.clone(),
             pattern: placement.indices.clone(),
             unplaced: config.unplaced,
@@ -83,7 +103,7 @@ impl Gateway {
             looks: Looks::new(primary.clone(), METADATA_TIMEOUT),
             schemas: Schemas::new(primary.clone(), log.clone(), metadata.clone(), METADATA_TIMEOUT),
             metadata,
-            observer: Observer::new(primary.clone(), terms, config.gateway.primary_timeout, record_bytes),
+            observer: Observer::new(primary.clone(), terms, OBSERVE_TIMEOUT, record_bytes),
             ids: IdGenerator::new(),
             limits: Limits { record_bytes },
             budget: Budget::new(config.gateway.max_bytes_in_flight, metrics.bytes_in_flight.clone()),
@@ -91,7 +111,8 @@ impl Gateway {
             log,
             metrics,
             tasks: TaskTracker::new(),
-        })
+        };
+        Ok((gateway, waiting))
     }
 
     /// Opens the gate as soon as it may be.
@@ -105,10 +126,38 @@ impl Gateway {
         self.tasks.spawn(async move { log.settle(&ticket).await });
     }
 
-    /// Leaves an intent open: whoever settles open intents looks at the documents.
-    pub fn leave_open(&self, ticket: &Ticket, refusal: Refusal) -> Refusal {
-        self.metrics.intents_left_open.inc();
-        tracing::warn!(request = &*ticket.request, reason = refusal.reason, "an intent stays open");
+    /// Settles an intent after the second look.
+    pub fn settle_later(&self, done: settle::Done) {
+        if let Err(done) = self.settling.put(done) {
+            tracing::debug!(request = &*done.ticket.request, "too many intents wait for the second look");
+            self.stays_open(&done.ticket, done.intent, false);
+        }
+    }
+
+    /// Leaves an intent open: the reconciler looks at the documents. `void`: its effects came too late to count.
+    pub fn leave_open(&self, ready: &Ready, void: bool, refusal: Refusal) -> Refusal {
+        tracing::warn!(request = &*ready.ticket.request, reason = refusal.reason, "an intent stays open");
+        self.stays_open(&ready.ticket, ready.intent.clone(), void);
         refusal
+    }
+
+    /// An intent stays open. When others may have settled it by now, because this gateway was frozen or slow, another one
+    /// is opened in its place (`reopen`).
+    pub fn stays_open(&self, ticket: &Ticket, intent: Bytes, void: bool) {
+        self.metrics.intents_left_open.inc();
+        if !void && !ticket.is_late(self.log.times(), Instant::now()) {
+            return;
+        }
+        let log = self.log.clone();
+        let late = ticket.request.clone();
+        self.metrics.intents_reopened.inc();
+        self.tasks.spawn(async move {
+            let request: Arc<str> = random_id().into();
+            tracing::warn!(request = &*late, again = &*request, "a write ended late: its documents get another intent");
+            while let Err(error) = log.ticket(request.clone(), &intent).await {
+                tracing::debug!(%error, "an intent could not be opened again; trying again");
+                tokio::time::sleep(REOPEN).await;
+            }
+        });
     }
 }

@@ -9,10 +9,13 @@
 
 pub mod body;
 pub mod document_id;
+pub mod doubt;
+pub mod failpoint;
 pub mod forward;
 pub mod gate;
 pub mod gateway;
 pub mod index_admin;
+pub mod intent;
 pub mod metrics;
 pub mod refusal;
 pub mod replicate;
@@ -20,6 +23,7 @@ pub mod reply;
 pub mod route;
 pub mod server;
 pub mod service;
+pub mod settle;
 pub mod write;
 
 use std::{sync::Arc, time::Duration};
@@ -64,7 +68,13 @@ pub async fn run(
     admin_listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), BoxError> {
-    let gateway = Arc::new(Gateway::new(&config)?);
+    let (gateway, waiting) = Gateway::new(&config)?;
+    let gateway = Arc::new(gateway);
+    let drained = CancellationToken::new();
+    let settling = tokio::spawn({
+        let (gateway, settle_after, drained) = (gateway.clone(), config.protocol.settle_after, drained.clone());
+        async move { settle::run(&gateway, waiting, settle_after, &drained).await }
+    });
     let ended = CancellationToken::new();
     let health = Arc::new(GatewayHealth { gateway: gateway.clone(), stop: stop.clone() });
     let admin = tokio::spawn(admin::serve(admin_listener, health, ended.clone().cancelled_owned()));
@@ -86,6 +96,11 @@ pub async fn run(
     // Writes whose clients are gone, and settlements.
     if tokio::time::timeout(config.gateway.drain_timeout, gateway.tasks.wait()).await.is_err() {
         tracing::warn!("some writes did not end in time; their intents stay open");
+    }
+    drained.cancel();
+    // What waits for its second look is settled within that time.
+    if tokio::time::timeout(config.protocol.settle_after + config.gateway.drain_timeout, settling).await.is_err() {
+        tracing::warn!("some intents were not settled in time; the reconciler looks after them");
     }
     gateway.log.flush().await;
     ended.cancel();

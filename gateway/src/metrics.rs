@@ -15,7 +15,11 @@ pub struct Metrics {
     pub log: LogMetrics,
     /// Intents that this gateway left open for good.
     pub intents_left_open: IntCounter,
-    /// Effects that were published, by kind (`put`, `delete`).
+    /// Intents that were opened again, because their writes ended late.
+    pub intents_reopened: IntCounter,
+    /// Documents that were read back, because their writes' answers did not tell what was stored.
+    pub observed: IntCounter,
+    /// Effects that were published, by kind (`put`, `delete`, `reference`).
     pub effects: IntCounterVec,
     /// Waiting for the primary's answer to a write.
     pub primary_seconds: Histogram,
@@ -61,7 +65,15 @@ impl Metrics {
             log: LogMetrics::new(&registry),
             intents_left_open: register!(IntCounter::new(
                 "understudy_intents_left_open_total",
-                "Writes whose intent was left open, because their outcome is unknown or not in the log"
+                "Writes whose intent was left to the reconciler: their outcome is unknown or not in the log, or the cluster state moved"
+            )),
+            intents_reopened: register!(IntCounter::new(
+                "understudy_intents_reopened_total",
+                "Intents that were opened again, because their writes ended late: the gateway was frozen or slow"
+            )),
+            observed: register!(IntCounter::new(
+                "understudy_observed_documents_total",
+                "Documents that were read back from the primary, because the answer to their write did not tell what was stored"
             )),
             effects: register!(by(
                 "understudy_effects_published_total",

@@ -1,13 +1,13 @@
 //! The way of a write: ticket, the write, guard, effects, reply, settlement.
 //!
 //! ```text
-//! plan ─► gate ─┬─ ticket (Kafka) ─────────┬─► checks ─► primary ─► answer ─► guard ─► decide ─► schema ─► effects ─► reply
-//!               └─ look at the state before ┘                                                                      └► settle
+//! plan ─► gate ─┬─ ticket (Kafka) ─────────┬─► checks ─► primary ─► answer ─► guard ─► decide ─┬─────────────┬► schema ─► effects ─► reply
+//!               └─ look at the state before ┘                                                └─ observe ───┘                    └► settle
 //! ```
 //!
 //! It runs in a task of its own: a client that goes away does not stop a write in the middle.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{
@@ -17,23 +17,25 @@ use hyper::{
 use understudy_common::{
     cluster::{Answer as ClusterAnswer, CallError},
     config::Unplaced,
-    effect::DocumentState,
-    intent::{Intent, IntentDocument},
-    log::Ticket,
+    effect::{DocumentState, Effect},
+    log::{EffectsError, Ticket},
     process::now_ms,
     record::{self, Provenance},
+    schema::SchemaError,
     state::Sight,
 };
 
 use crate::{
-    forward,
+    doubt, failpoint, forward,
     gate::Placement,
     gateway::Gateway,
+    intent,
     refusal::Refusal,
+    settle,
     write::{
         answer::Answer,
         decide::{self, Decision},
-        plan::{PlannedWrite, too_long_a_list},
+        plan::PlannedWrite,
     },
 };
 
@@ -64,22 +66,16 @@ pub async fn write(
         return write_unplaced(gateway, plan, headers).await;
     }
     let placement = gateway.gate.placement().map_err(Refusal::log_unavailable)?;
-    let begun = Instant::now();
-    let intent = intent(gateway, &placement, plan)?;
+    let intent = intent::encode(gateway, &placement, plan, None)?;
     let (ticket, before) = tokio::join!(gateway.log.ticket(request.clone(), &intent), sight_before(gateway, plan));
-    let ticket = ticket.map_err(|error| {
-        Refusal::log_unavailable(format!("nothing was written, because the log did not take the write: {error}"))
-    })?;
+    let ticket = ticket.map_err(not_taken)?;
     // Up to here nothing was sent to the primary that could change it: whoever refuses settles the ticket.
-    let checked = before.and_then(|before| {
-        check(&placement, plan, &before)?;
-        if begun.elapsed() >= gateway.config.intent_timeout {
-            return Err(Refusal::log_unavailable("nothing was written: its permission came too late"));
-        }
-        Ok(before)
-    });
-    let before = match checked {
-        Ok(before) => before,
+    let ready = match before {
+        Ok(before) => ready(gateway, &placement, plan, ticket.clone(), intent, before).await,
+        Err(refusal) => Err(refusal),
+    };
+    let ready = match ready {
+        Ok(ready) => ready,
         Err(refusal) => {
             gateway.settle(ticket);
             return Err(refusal);
@@ -92,52 +88,142 @@ pub async fn write(
     let answer = match answered {
         Ok(answer) => answer,
         Err(error @ CallError::NotSent { .. }) => {
-            gateway.settle(ticket);
+            gateway.settle(ready.ticket);
             return Err(Refusal::primary_unavailable(format!("nothing was written: {error}")));
         }
         Err(error @ CallError::Unanswered { .. }) => {
-            return Err(gateway.leave_open(&ticket, Refusal::outcome_unknown(error.to_string())));
+            return Err(gateway.leave_open(&ready, false, Refusal::outcome_unknown(error.to_string())));
         }
     };
-    conclude(gateway, &placement, ticket, plan, &before, answer).await
+    conclude(gateway, &placement, ready, plan, answer).await
+}
+
+/// A write that may be sent.
+pub struct Ready {
+    /// Its permission.
+    pub ticket: Ticket,
+    /// What its intent says.
+    pub intent: Bytes,
+    /// What its indices are like.
+    pub before: Sight,
+}
+
+fn not_taken(error: impl std::fmt::Display) -> Refusal {
+    Refusal::log_unavailable(format!("nothing was written, because the log did not take the write: {error}"))
+}
+
+/// Checks everything once more before a write is sent. An intent that named aliases is replaced by one that names the
+/// documents behind them: an alias may lead elsewhere when the reconciler looks.
+async fn ready(
+    gateway: &Gateway,
+    placement: &Placement,
+    plan: &PlannedWrite,
+    ticket: Ticket,
+    intent: Bytes,
+    before: Sight,
+) -> Result<Ready, Refusal> {
+    let begun = ticket.begun;
+    placement.check_cluster(&before.state)?;
+    decide::check_before(&plan.items, &before)?;
+    let (ticket, intent) = if before.aliases().is_empty() {
+        (ticket, intent)
+    } else {
+        let intent = intent::encode(gateway, placement, plan, Some(&before))?;
+        (gateway.log.replace_ticket(&ticket, &intent).await.map_err(not_taken)?, intent)
+    };
+    if begun.elapsed() >= gateway.config.intent_timeout {
+        return Err(Refusal::log_unavailable("nothing was written: its permission came too late"));
+    }
+    Ok(Ready { ticket, intent, before })
 }
 
 /// Publishes what an answered write did, and settles it or leaves it open.
 async fn conclude(
     gateway: &Gateway,
     placement: &Placement,
-    ticket: Ticket,
+    ready: Ready,
     plan: &PlannedWrite,
-    before: &Sight,
     answer: ClusterAnswer,
 ) -> Result<Reply, Refusal> {
-    let answered_ms = now_ms();
+    let (answered, answered_ms) = (tokio::time::Instant::now(), now_ms());
+    failpoint::answered(&ready.ticket.request).await;
     let read = Answer::read(plan.shape, answer.status, &answer.body, plan.items.len());
     if let Answer::Refused(_) = read {
-        gateway.settle(ticket);
+        // A coordinating node that lost a shard tries again by itself, and its second try may be refused where the first
+        // one was done: that shows in the second look.
+        let (ticket, intent, seen) = (ready.ticket, ready.intent, ready.before);
+        gateway.settle_later(settle::Done { ticket, intent, answered, seen, mappings: BTreeMap::new() });
         return Ok(reply(plan, answer));
     }
-    let after = sight_after(gateway, plan, before).await;
-    let decision = decide::decide(placement.epoch, &plan.items, before, read, after.as_ref());
+    let after = sight_after(gateway, plan, &ready.before).await;
+    let mut decision = decide::decide(placement.epoch, &plan.items, &ready.before, read, after.as_ref());
+    let pending = observe(gateway, placement, &mut decision).await;
     let with_primary = |refusal: Refusal| refusal.with_primary(answer.status, answer.body.clone());
-    if let Err(reason) = publish(gateway, placement, &ticket, &decision, answered_ms).await {
+    if let Err(error) = publish(gateway, placement, &ready.ticket, &decision, answered_ms).await {
         let refusal = Refusal::replication_pending(format!(
-            "the primary has the write, and the log did not take it: {reason}; do not send it again, read it"
+            "the primary has the write, and the log did not take it: {error}; do not send it again, read it"
         ));
-        return Err(gateway.leave_open(&ticket, with_primary(refusal)));
+        let void = matches!(error, NotPublished::Effects(EffectsError::Void { .. }));
+        return Err(gateway.leave_open(&ready, void, with_primary(refusal)));
     }
-    if let Some(doubt) = &decision.doubt {
-        return Err(gateway.leave_open(&ticket, with_primary(doubt.refusal())));
+    if let Some(reason) = &decision.unknown {
+        let refusal = Refusal::outcome_unknown(format!(
+            "{reason}: whether the primary has the write is unknown; read before you send it again"
+        ));
+        return Err(gateway.leave_open(&ready, false, with_primary(refusal)));
     }
-    gateway.settle(ticket);
+    if let Err(reason) = pending {
+        let refusal = Refusal::replication_pending(format!(
+            "{reason}: the primary has the write and the targets do not have it yet; do not send it again, read it"
+        ));
+        return Err(gateway.leave_open(&ready, false, with_primary(refusal)));
+    }
+    let mappings = decision.indices.iter().map(|(index, need)| (index.clone(), need.mapping)).collect();
+    let seen = after.unwrap_or(ready.before);
+    gateway.settle_later(settle::Done { ticket: ready.ticket, intent: ready.intent, answered, seen, mappings });
     Ok(reply(plan, answer))
+}
+
+/// Reads back what the answer does not tell, into the decision.
+///
+/// # Errors
+/// Why the state of a document could not be told.
+async fn observe(gateway: &Gateway, placement: &Placement, decision: &mut Decision) -> Result<(), String> {
+    let doubtful = std::mem::take(&mut decision.observe);
+    if doubtful.is_empty() {
+        return Ok(());
+    }
+    let (placed, strangers): (Vec<_>, Vec<_>) =
+        doubtful.into_iter().partition(|doubtful| gateway.pattern.matches(&doubtful.key.index));
+    for doubtful in &placed {
+        tracing::debug!(document = doubtful.key.record_key(), reason = doubtful.reason, "observing");
+    }
+    gateway.metrics.observed.inc_by(placed.len() as u64);
+    let resolved = doubt::resolve(&gateway.observer, placement.epoch, &placed).await;
+    decision.effects.extend(resolved.effects);
+    for (index, need) in resolved.indices {
+        // Of two needs of one index the later one holds for both.
+        let known = decision.indices.entry(index).or_insert_with(|| need.clone());
+        if known.uuid != need.uuid || known.mapping < need.mapping {
+            *known = need;
+        }
+    }
+    if let Some(stranger) = strangers.first().filter(|_| gateway.unplaced == Unplaced::Refuse) {
+        tracing::error!(index = &*stranger.key.index, "a pipeline wrote to an index that is not replicated");
+        return Err(format!(
+            "a pipeline wrote to index [{}], outside of the placement [{}]",
+            stranger.key.index,
+            gateway.pattern.as_str()
+        ));
+    }
+    resolved.unknown.map_or(Ok(()), Err)
 }
 
 /// The configuration says that writes outside of the placement go to the primary alone. Nothing that leads from there
 /// into the placement may pass: an alias, or a pipeline that names another index.
 async fn write_unplaced(gateway: &Gateway, plan: &PlannedWrite, headers: &HeaderMap) -> Result<Reply, Refusal> {
     let before = sight_before(gateway, plan).await?;
-    decide::check_before(&plan.items, &before)?;
+    decide::check_unplaced(&plan.items, &before)?;
     let answer = exchange(gateway, plan, headers).await.map_err(|error| match error {
         CallError::NotSent { .. } => Refusal::primary_unavailable(format!("nothing was written: {error}")),
         CallError::Unanswered { .. } => Refusal::outcome_unknown(error.to_string()),
@@ -172,30 +258,6 @@ fn is_placed(gateway: &Gateway, plan: &PlannedWrite) -> Result<bool, Refusal> {
     }
 }
 
-fn intent(gateway: &Gateway, placement: &Placement, plan: &PlannedWrite) -> Result<Vec<u8>, Refusal> {
-    let documents = plan.items.iter().map(|item| {
-        let (index, id) = (item.key.index.to_string(), item.key.id.to_string());
-        match &item.key.routing {
-            Some(routing) => IntentDocument::Routed(index, id, routing.to_string()),
-            None => IntentDocument::Plain(index, id),
-        }
-    });
-    let intent = Intent {
-        format: Intent::FORMAT,
-        gateway: gateway.config.name.as_str().into(),
-        epoch: placement.epoch,
-        primary: placement.primary.clone(),
-        targets: placement.targets.clone(),
-        documents: documents.collect(),
-        aliases: BTreeMap::new(),
-    };
-    let bytes = serde_json::to_vec(&intent).map_err(|error| Refusal::malformed(error.to_string()))?;
-    if bytes.len() > gateway.limits.record_bytes {
-        return Err(too_long_a_list(bytes.len(), gateway.limits));
-    }
-    Ok(bytes)
-}
-
 async fn sight_before(gateway: &Gateway, plan: &PlannedWrite) -> Result<Sight, Refusal> {
     let unavailable = |error: String| Refusal::primary_unavailable(format!("nothing was written: {error}"));
     let look = async {
@@ -228,15 +290,19 @@ async fn sight_after(gateway: &Gateway, plan: &PlannedWrite, before: &Sight) -> 
     }
 }
 
-fn check(placement: &Placement, plan: &PlannedWrite, before: &Sight) -> Result<(), Refusal> {
-    placement.check_cluster(&before.state)?;
-    decide::check_before(&plan.items, before)
-}
-
 async fn exchange(gateway: &Gateway, plan: &PlannedWrite, headers: &HeaderMap) -> Result<ClusterAnswer, CallError> {
     let request = forward::write_request(plan, headers)
         .map_err(|refusal| CallError::NotSent { cluster: gateway.primary.name().to_owned(), reason: refusal.reason })?;
     gateway.primary.exchange(request, gateway.config.primary_timeout).await
+}
+
+/// Why effects are not durable in the log.
+#[derive(Debug, thiserror::Error)]
+enum NotPublished {
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Effects(#[from] EffectsError),
 }
 
 /// Publishes the effects of a decision to every target.
@@ -246,11 +312,16 @@ async fn publish(
     ticket: &Ticket,
     decision: &Decision,
     answered_ms: i64,
-) -> Result<(), String> {
+) -> Result<(), NotPublished> {
     if decision.effects.is_empty() {
         return Ok(());
     }
-    gateway.schemas.ensure(placement.epoch, &decision.indices).await.map_err(|error| error.to_string())?;
+    gateway.schemas.ensure(placement.epoch, &decision.indices).await?;
+    for effect in decision.effects.iter().filter(|effect| effect.client_version.is_some()) {
+        if let Some(need) = decision.indices.get(&effect.key.index) {
+            gateway.schemas.ensure_client_versions(&effect.key.index, &need.uuid).await?;
+        }
+    }
     let provenance = Provenance {
         request: ticket.request.clone(),
         ticket_ms: ticket.at_ms,
@@ -258,13 +329,19 @@ async fn publish(
         epoch: placement.epoch,
         gateway: gateway.config.name.as_str().into(),
     };
-    let records = record::encode(&provenance, &decision.indices, &decision.effects, placement.partitions, RECORD_BYTES);
+    let effects: Vec<Effect> =
+        decision.effects.iter().map(|effect| effect.fitting(gateway.limits.record_bytes)).collect();
+    let records = record::encode(&provenance, &decision.indices, &effects, placement.partitions, RECORD_BYTES);
     for target in &placement.targets {
-        gateway.log.effects(target, ticket, &records).await.map_err(|error| error.to_string())?;
+        gateway.log.effects(target, ticket, &records).await?;
     }
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
-    for effect in &decision.effects {
-        let kind = if effect.state == DocumentState::Deleted { "delete" } else { "put" };
+    for effect in &effects {
+        let kind = match effect.state {
+            DocumentState::Put(_) => "put",
+            DocumentState::Deleted => "delete",
+            DocumentState::Reference => "reference",
+        };
         *kinds.entry(kind).or_default() += 1;
     }
     for (kind, count) in kinds {

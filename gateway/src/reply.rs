@@ -1,18 +1,26 @@
-//! What a client asked the reply of a write to look like: `filter_path`, `pretty`. The primary is asked for the whole
-//! reply, because the gateway reads it; so the gateway cuts and indents as Elasticsearch does.
+//! What a client asked the reply of a write to look like: `_source` of updates, `filter_path`, `pretty`. The primary is asked
+//! for the whole reply, because the gateway reads it; so the gateway cuts and indents as Elasticsearch does.
 
 mod filter_path;
+mod paths;
 mod pretty;
+pub(crate) mod scan;
+mod source;
+mod updates;
 
 use bytes::Bytes;
 pub use filter_path::FilterPath;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
+pub use source::AskedSource;
+pub use updates::UpdateReplies;
 
 use crate::{refusal::Refusal, route::Query};
 
 /// The shape of a reply.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyShape {
+    /// What updates answer of their documents.
+    pub updates: UpdateReplies,
     filter_path: Option<FilterPath>,
     pretty: bool,
 }
@@ -29,33 +37,40 @@ impl ReplyShape {
         let filter_path = query.take("filter_path").map(|text| FilterPath::parse(&text)).filter(|f| !f.is_empty());
         // `human` changes durations and sizes, of which the reply of a write has none.
         query.take("human");
-        Ok(Self { filter_path, pretty: query.take_flag("pretty")? })
+        Ok(Self { updates: UpdateReplies::None, filter_path, pretty: query.take_flag("pretty")? })
     }
 
     /// Whether replies stay byte for byte.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.filter_path.is_none() && !self.pretty
+        self.updates.is_none() && self.filter_path.is_none() && !self.pretty
     }
 
     /// Gives a JSON body its shape; what is no JSON stays as it is.
     #[must_use]
     pub fn apply(&self, body: &Bytes) -> Bytes {
-        if self.is_plain() {
+        let body = &self.updates.apply(body);
+        if self.filter_path.is_none() && !self.pretty {
             return body.clone();
         }
-        let Ok(mut value) = serde_json::from_slice::<Value>(body) else { return body.clone() };
-        // Elasticsearch cuts no errors (`RestChannel.newErrorBuilder`).
-        let is_error = value.get("error").is_some() && value.get("status").is_some();
-        if let Some(filter) = self.filter_path.as_ref().filter(|_| !is_error) {
-            value = filter.apply(&value);
+        if serde_json::from_slice::<&RawValue>(body).is_err() {
+            return body.clone();
         }
-        self.print(&value)
+        // Elasticsearch cuts no errors (`RestChannel.newErrorBuilder`).
+        let is_error = ["error", "status"].iter().all(|name| updates::field(body, name).is_some());
+        match &self.filter_path {
+            Some(filter) if !is_error => self.indent(filter.apply(body)),
+            _ => self.indent(body.to_vec()),
+        }
     }
 
     /// Prints an error of the gateway's own: indented where asked for, never cut, so that its reason is seen.
     #[must_use]
     pub fn print(&self, value: &Value) -> Bytes {
-        Bytes::from(if self.pretty { pretty::print(value) } else { value.to_string() })
+        self.indent(value.to_string().into_bytes())
+    }
+
+    fn indent(&self, json: Vec<u8>) -> Bytes {
+        Bytes::from(if self.pretty { pretty::print(&json) } else { json })
     }
 }

@@ -3,7 +3,7 @@
 mod query;
 mod table;
 
-use hyper::Method;
+use hyper::{Method, StatusCode};
 pub use query::Query;
 
 use crate::refusal::Refusal;
@@ -41,6 +41,8 @@ pub enum DocumentOperation {
     Index,
     /// Puts it where it does not exist.
     Create,
+    /// Changes it from what it holds.
+    Update,
     /// Deletes it.
     Delete,
 }
@@ -84,6 +86,13 @@ pub fn classify(method: &Method, path: &str) -> Result<Route, Refusal> {
         }
         [index, "_create", id] if writes && !index.starts_with('_') => {
             return document(index, Some(id), DocumentOperation::Create);
+        }
+        [index, "_update", id] if *method == Method::POST && !index.starts_with('_') => {
+            return document(index, Some(id), DocumentOperation::Update);
+        }
+        [index, "_update", _] if *method == Method::PUT && !index.starts_with('_') => {
+            let reason = format!("Incorrect HTTP method for uri [{path}] and method [PUT], allowed: [POST]");
+            return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, ..Refusal::malformed(reason) });
         }
         [index, "_mapping" | "_mappings"] if writes && !index.starts_with('_') => {
             return Ok(Route::PutMapping(index_name(index)?));
@@ -156,6 +165,8 @@ mod tests {
         assert_eq!(route("POST", "/i/_doc"), doc(None, DocumentOperation::Index));
         assert_eq!(route("POST", "/i/_create/1"), doc(Some("1"), DocumentOperation::Create));
         assert_eq!(route("DELETE", "/i/_doc/1"), doc(Some("1"), DocumentOperation::Delete));
+        assert_eq!(route("POST", "/i/_update/a%2Fb"), doc(Some("a/b"), DocumentOperation::Update));
+        assert_eq!(route("PUT", "/i/_update/1"), Err(405));
         assert_eq!(route("PUT", "/i"), Ok(Route::CreateIndex("i".into())));
         assert_eq!(route("POST", "/i/_mapping"), Ok(Route::PutMapping("i".into())));
     }
@@ -188,7 +199,10 @@ mod tests {
     #[test]
     fn what_is_not_known_is_refused() {
         for (method, path) in [
-            ("POST", "/i/_update/1"),
+            ("POST", "/i/_update"),
+            ("POST", "/i/_update/_search"),
+            ("POST", "/i/_doc/1/_update"),
+            ("DELETE", "/i/_update/1"),
             ("POST", "/i/_update_by_query"),
             ("POST", "/_reindex"),
             ("DELETE", "/i"),

@@ -12,3 +12,4 @@ pub mod bulk;
 pub mod decide;
 pub mod document;
 pub mod plan;
+mod update;

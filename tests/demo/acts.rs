@@ -2,6 +2,7 @@
 
 mod all_well;
 mod backup_killed;
+mod gateway_killed;
 mod kafka_killed;
 mod primary_killed;
 
@@ -10,34 +11,35 @@ use std::time::Duration;
 use crate::{
     demo::{Demo, Lag},
     screen::{number, seconds},
-    writers::Writers,
+    writers::{Tally, Writers},
 };
 
-/// An act.
+/// An act. Writers are at work in all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
     AllWell,
     BackupKilled,
     KafkaKilled,
     PrimaryKilled,
+    GatewayKilled,
 }
 
 /// What an act measured.
-#[derive(Default)]
 pub struct Figures {
     /// Documents that were compared.
     pub documents: u64,
-    /// Documents whose write was acknowledged, and in which time.
-    pub written: Option<(u64, Duration)>,
-    /// The most that the backup was behind.
+    /// What became of the writers' writes.
+    pub written: Tally,
+    /// The most that the backup was behind, in an act that watches it.
     pub lag: Option<Lag>,
-    /// How long the backup took to catch up.
-    pub drained: Option<Duration>,
+    /// How long after the last write everything was at rest.
+    pub rested: Duration,
 }
 
 impl Act {
     /// All of them, in their order.
-    pub const ALL: [Self; 4] = [Self::AllWell, Self::BackupKilled, Self::KafkaKilled, Self::PrimaryKilled];
+    pub const ALL: [Self; 5] =
+        [Self::AllWell, Self::BackupKilled, Self::KafkaKilled, Self::PrimaryKilled, Self::GatewayKilled];
 
     pub fn number(self) -> usize {
         self as usize + 1
@@ -49,6 +51,7 @@ impl Act {
             Self::BackupKilled => "the backup is killed",
             Self::KafkaKilled => "Kafka is killed",
             Self::PrimaryKilled => "the primary is killed",
+            Self::GatewayKilled => "gateways are killed",
         }
     }
 
@@ -57,8 +60,9 @@ impl Act {
         match self {
             Self::AllWell => "documents are indexed, created, deleted; both sides are equal",
             Self::BackupKilled => "kill -9 under load; writes go on, the backup comes back and catches up",
-            Self::KafkaKilled => "a write is refused within 3 s, and is on neither side",
-            Self::PrimaryKilled => "a write is refused, and is on neither side",
+            Self::KafkaKilled => "kill -9 under load; writes are refused within 3 s, and are on neither side",
+            Self::PrimaryKilled => "kill -9 under load; writes are refused, and are on neither side",
+            Self::GatewayKilled => "kill -9 between the primary's answer and Kafka; others finish the write",
         }
     }
 
@@ -69,22 +73,17 @@ impl Act {
             Self::BackupKilled => "nothing that was acknowledged while the backup was dead is missing on it",
             Self::KafkaKilled => "what cannot be replicated is not written at all",
             Self::PrimaryKilled => "what the primary does not take is not on the backup either",
+            Self::GatewayKilled => "a write that its gateway did not live to publish is on the backup as well",
         }
     }
 
     /// About how long it takes, the comparison excepted.
     pub fn seconds(self) -> u64 {
         match self {
-            Self::AllWell => 18,
-            Self::BackupKilled => 40,
-            Self::KafkaKilled => 12,
-            Self::PrimaryKilled => 15,
+            Self::AllWell => 12,
+            Self::BackupKilled => 30,
+            Self::KafkaKilled | Self::PrimaryKilled | Self::GatewayKilled => 25,
         }
-    }
-
-    /// Whether the writers write in it. One caught by the death of Kafka or of the primary could not know whether it wrote.
-    pub fn has_writers(self) -> bool {
-        matches!(self, Self::AllWell | Self::BackupKilled)
     }
 
     /// Plays it. An error is the reason why it failed.
@@ -92,23 +91,33 @@ impl Act {
         match self {
             Self::AllWell => all_well::play(demo, writers).await,
             Self::BackupKilled => backup_killed::play(demo, writers).await,
-            Self::KafkaKilled => kafka_killed::play(demo).await,
-            Self::PrimaryKilled => primary_killed::play(demo).await,
+            Self::KafkaKilled => kafka_killed::play(demo, writers).await,
+            Self::PrimaryKilled => primary_killed::play(demo, writers).await,
+            Self::GatewayKilled => gateway_killed::play(demo, writers).await,
         }
     }
 }
 
 impl Figures {
+    /// Applications must notice nothing of what happened.
+    pub fn ensure_all_answered(&self) -> anyhow::Result<()> {
+        let Tally { refused, unknown, .. } = self.written;
+        anyhow::ensure!(refused + unknown == 0, "writes were not acknowledged: {}", self.written);
+        Ok(())
+    }
+
+    /// What the cells of the summary are.
+    pub const HEAD: [&'static str; 6] = ["documents", "written", "refused", "unknown", "lag, most", "at rest in"];
+
     /// Cells of the summary.
     pub fn cells(&self) -> Vec<String> {
-        let none = || "-".to_owned();
-        let rate = |(written, time): (u64, Duration)| number((written as f64 / time.as_secs_f64()).round() as u64);
         vec![
             number(self.documents),
-            self.written.map_or_else(none, |(written, _)| number(written)),
-            self.written.map_or_else(none, rate),
-            self.lag.map_or_else(none, |lag| lag.to_string()),
-            self.drained.map_or_else(none, seconds),
+            number(self.written.acknowledged()),
+            number(self.written.refused),
+            number(self.written.unknown),
+            self.lag.map_or_else(|| "-".to_owned(), |lag| format!("{:.1} s", lag.seconds)),
+            seconds(self.rested),
         ]
     }
 }

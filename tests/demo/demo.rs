@@ -6,11 +6,11 @@ use anyhow::{Context, bail, ensure};
 use understudy_tests::{Http, Kafka, Metrics, try_eventually};
 
 use crate::{
-    flights::INDEX,
+    flights::{INDEX, WAIT},
     screen::{Screen, number, seconds},
     system::System,
     verify::{Verified, verify},
-    writers::is_refusal,
+    writers::{Writers, is_refusal},
 };
 
 /// The ways to the system.
@@ -41,6 +41,8 @@ const FOLLOW: Duration = Duration::from_secs(120);
 const REFUSE: Duration = Duration::from_secs(3);
 /// Within this writes are taken again once everything is back.
 const RECOVER: Duration = Duration::from_secs(60);
+/// Documents that the writers must have written to be called at work.
+const AT_WORK: u64 = 300;
 
 impl<'a> Demo<'a> {
     pub fn new(system: &'a System, screen: Screen) -> anyhow::Result<Self> {
@@ -58,6 +60,23 @@ impl<'a> Demo<'a> {
             kafka: Kafka::new(&system.address("kafka")?),
             consumers: vec![admin("consumer-1")?, admin("consumer-2")?],
         })
+    }
+
+    /// Kafka itself.
+    pub fn kafka(&self) -> &Kafka {
+        &self.kafka
+    }
+
+    /// Waits until the writers have written for about a second.
+    pub async fn writers_go_on(&self, writers: &Writers) -> anyhow::Result<()> {
+        let goal = writers.tally()?.acknowledged() + AT_WORK;
+        let _waiting = self.screen.wait("writers at work");
+        let at_work = try_eventually(RECOVER, async || {
+            let written = writers.tally()?;
+            ensure!(written.acknowledged() >= goal, "{written}");
+            anyhow::Ok(())
+        });
+        at_work.await.map_err(|last| anyhow::anyhow!("the writers do not get on within {RECOVER:?}: {last}"))
     }
 
     /// The lag as the consumers tell it.
@@ -103,9 +122,9 @@ impl<'a> Demo<'a> {
         for id in &ids.0 {
             let call = if id.contains("bulk") {
                 let body = format!("{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{\"delay\":1}}\n");
-                self.lb.request("POST", &format!("/{INDEX}/_bulk")).body(body)
+                self.lb.request("POST", &format!("/{INDEX}/_bulk?{WAIT}")).body(body)
             } else {
-                self.lb.request("PUT", &format!("/{INDEX}/_doc/{id}")).body(r#"{"delay":1}"#)
+                self.lb.request("PUT", &format!("/{INDEX}/_doc/{id}?{WAIT}")).body(r#"{"delay":1}"#)
             };
             let began = Instant::now();
             let reply = call.send().await.map_err(anyhow::Error::msg)?;
@@ -135,22 +154,19 @@ impl<'a> Demo<'a> {
     pub async fn writes_again(&self, id: &str) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let waiting = self.screen.wait("until writes are taken again");
-        let path = format!("/{INDEX}/_doc/{id}");
+        let path = format!("/{INDEX}/_doc/{id}?{WAIT}");
         let mut unexpected = None;
         let taken = try_eventually(RECOVER, async || {
             let reply = self.lb.request("PUT", &path).body(r#"{"delay":2}"#).send().await;
             match reply {
                 Ok(reply) if reply.status < 300 => Ok(()),
-                Ok(reply) if is_refusal(&reply) => Err(reply.to_string()),
+                Ok(reply) if reply.status >= 500 => Err(reply.to_string()),
                 // Whatever else comes will not get better.
                 Ok(reply) => {
                     unexpected = Some(reply.to_string());
                     Ok(())
                 }
-                Err(error) => {
-                    unexpected = Some(error);
-                    Ok(())
-                }
+                Err(error) => Err(error),
             }
         });
         let taken = taken.await;

@@ -8,22 +8,27 @@ use std::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail, ensure};
 use serde_json::value::RawValue;
-use understudy_tests::Http;
+use understudy_tests::{Http, try_eventually};
 
 use crate::screen::{Screen, number, seconds};
 
 /// The index that they are loaded into.
 pub const INDEX: &str = "flights";
+/// How long the primary itself may let a write wait, for a shard that is not there yet. Its default of a minute would be
+/// longer than the demo lets requests linger.
+pub const WAIT: &str = "timeout=4s";
 
 const PACKAGE: &str = "vega-datasets@3.2.1";
 const MEMBER: &str = "package/data/flights-200k.json";
 /// Documents in one bulk.
-const BULK: usize = 2_000;
+const BULK: usize = 500;
+/// Within this every bulk is taken.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Bulks under way at once.
 const LANES: usize = 3;
 
@@ -107,12 +112,18 @@ pub async fn load(lb: &Http, flights: &[Box<RawValue>], screen: Screen) -> anyho
     Ok(rate)
 }
 
+/// With its own ids a bulk may be sent again: a primary that has just started may take too long for the first ones.
 async fn send(lb: &Http, first: usize, flights: &[Box<RawValue>]) -> anyhow::Result<()> {
+    let sent = try_eventually(PATIENCE, async || send_once(lb, first, flights).await).await;
+    sent.map_err(anyhow::Error::msg)
+}
+
+async fn send_once(lb: &Http, first: usize, flights: &[Box<RawValue>]) -> anyhow::Result<()> {
     let mut body = String::new();
     for (place, flight) in flights.iter().enumerate() {
         body.push_str(&format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{}\n", first + place, flight.get()));
     }
-    let call = lb.request("POST", &format!("/{INDEX}/_bulk?filter_path=errors,items.*.error")).body(body);
+    let call = lb.request("POST", &format!("/{INDEX}/_bulk?{WAIT}&filter_path=errors,items.*.error")).body(body);
     let reply = call.send().await.map_err(anyhow::Error::msg)?;
     let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     ensure!(reply.status == 200 && answer["errors"] == false, "unexpected answer to {reply}");

@@ -3,17 +3,23 @@
 //!
 //! ```text
 //! settings ─► program (what will happen) ─► system: up ─► flights: fetch, load ─► acts, each with a verdict ─► summary
-//!                                                          writers: load from outside, through the load balancer
-//!                                                          verify: understudy's own comparison of both sides
+//!                                           deadlines     writers: load from outside, through the load balancer
+//!                                                         intents: writes that are not settled, as Kafka tells them
+//!                                                         failpoint: the moment in which a gateway dies
+//!                                                         verify: understudy's own comparison of both sides
 //! ```
 
 mod acts;
+mod deadlines;
 mod demo;
+mod failpoint;
 mod flights;
+mod intents;
 mod program;
 mod screen;
 mod settings;
 mod system;
+mod verdict;
 mod verify;
 mod writers;
 
@@ -28,7 +34,7 @@ const INTERRUPTED: u8 = 130;
 const HELP: &str = "\
 Plays how a backup takes everything that is done to its primary, whatever dies in between. `make demo` builds and runs it.
 
-  ACTS=1,3         these acts alone, of 1 to 4
+  ACTS=1,3         these acts alone, of 1 to 5
   DOCUMENTS=20000  fewer flights than all 200,000
   KEEP=1           leave the stack up
   STACK_RUN=DIR    its run directory, wiped at the beginning; target/demo-run

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::{
     acts::{Act, Figures},
+    deadlines,
     demo::{Demo, FIRST},
     flights,
     screen::{Screen, number, seconds},
@@ -30,16 +31,10 @@ pub async fn play(settings: &Settings, system: &System, screen: Screen) -> anyho
     let drained = demo.drained().await?;
     screen.seen(&format!("the backup has all of them {} later", seconds(drained)));
 
-    let writers = Writers::start(&demo.lb);
-    let mut paused = Some(writers.pause().await);
+    let writers = Writers::start(&demo.lb, screen);
     let mut rows = Vec::new();
     for act in &settings.acts {
         screen.heading(&format!("Act {}: {}", act.number(), act.title()));
-        if act.has_writers() {
-            paused = None;
-        } else if paused.is_none() {
-            paused = Some(writers.pause().await);
-        }
         match act.play(&demo, &writers).await {
             Ok(figures) => {
                 screen.pass(act.lesson());
@@ -53,7 +48,7 @@ pub async fn play(settings: &Settings, system: &System, screen: Screen) -> anyho
             }
         }
     }
-    drop(paused);
+    drop(writers);
     summarize(settings, screen, &rows);
     let passed = rows.len() == settings.acts.len() && rows.iter().all(|(_, figures)| figures.is_some());
     let verdict = if passed { "every act passed" } else { "not every act passed" };
@@ -81,6 +76,8 @@ fn announce(settings: &Settings, screen: Screen) {
     for act in &settings.acts {
         screen.say(&format!("  act {}   {}", act.number(), act.plot()));
     }
+    screen.say("\nWriters are at work in all of them; each ends with a comparison of both sides, while they pause.");
+    deadlines::show(screen);
 }
 
 fn summarize(settings: &Settings, screen: Screen, rows: &[(Act, Option<Figures>)]) {
@@ -94,5 +91,5 @@ fn summarize(settings: &Settings, screen: Screen, rows: &[(Act, Option<Figures>)
         }
     };
     let table: Vec<Vec<String>> = settings.acts.iter().map(row).collect();
-    screen.table(&["act", "verdict", "documents", "written", "docs/s", "lag, most", "drained in"], &table);
+    screen.table(&[&["act", "verdict"][..], &Figures::HEAD].concat(), &table);
 }

@@ -1,6 +1,10 @@
 //! What is printed, and how.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::IsTerminal,
+    sync::{Mutex, MutexGuard},
+    time::Duration,
+};
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
@@ -8,6 +12,8 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 #[derive(Clone, Copy)]
 pub struct Screen {
     colours: bool,
+    /// What became of the writers' writes; empty while there are none.
+    writers: &'static Mutex<String>,
 }
 
 /// No line is longer.
@@ -17,7 +23,17 @@ const LABEL: usize = 8;
 impl Screen {
     pub fn new() -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colours: std::io::stdout().is_terminal() && !plain }
+        let writers = Box::leak(Box::default());
+        Self { colours: std::io::stdout().is_terminal() && !plain, writers }
+    }
+
+    /// What is shown below everything that takes a while.
+    pub fn set_writers(self, tally: &impl ToString) {
+        *self.writers() = tally.to_string();
+    }
+
+    fn writers(self) -> MutexGuard<'static, String> {
+        self.writers.lock().expect("nobody panics here")
     }
 
     fn paint(self, code: &str, text: &str) -> String {
@@ -81,21 +97,15 @@ impl Screen {
     pub fn table(self, head: &[&str], rows: &[Vec<String>]) {
         let head = head.iter().map(|cell| (*cell).to_owned()).collect();
         let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows.iter().cloned()).collect();
-        let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width =
-            |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-        for (place, row) in rows.iter().enumerate() {
-            let mut line = String::new();
-            for column in 0..columns {
-                let cell = row.get(column).map_or("", String::as_str);
-                let width = width(column).unwrap_or(0);
-                // Words to the left, figures to the right.
-                let cell = if column < 2 { format!("{cell:<width$}") } else { format!("{cell:>width$}") };
-                line.push_str(&cell);
-                line.push_str("  ");
-            }
-            let line = line.trim_end();
+        for (place, line) in aligned(&rows, 2).iter().enumerate() {
             println!("  {}", if place == 0 { self.paint("2", line) } else { self.verdicts(line) });
+        }
+    }
+
+    /// Columns of words, without a head.
+    pub fn columns(self, rows: &[Vec<String>]) {
+        for line in aligned(rows, usize::MAX) {
+            println!("    {line}");
         }
     }
 
@@ -114,7 +124,14 @@ impl Screen {
     /// Something that takes a while; it hides where there is no terminal, and vanishes in the end.
     pub fn wait(self, text: impl Into<String>) -> Waiting {
         let bar = ProgressBar::new_spinner();
-        bar.set_style(ProgressStyle::with_template("  {spinner} {wide_msg} {elapsed}").expect("a template"));
+        let template = match self.writers().is_empty() {
+            true => "  {spinner} {wide_msg} {elapsed}",
+            false => "  {spinner} {wide_msg} {elapsed}\n    writers: {writers}",
+        };
+        let writers = move |_: &ProgressState, line: &mut dyn std::fmt::Write| {
+            let _ = write!(line, "{}", self.writers());
+        };
+        bar.set_style(ProgressStyle::with_template(template).expect("a template").with_key("writers", writers));
         bar.set_message(text.into());
         bar.enable_steady_tick(Duration::from_millis(120));
         Waiting { bar }
@@ -152,6 +169,21 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// Rows as lines, with columns as wide as they must be: `words` to the left, figures to the right.
+fn aligned(rows: &[Vec<String>], words: usize) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &Vec<String>| {
+        let cell = |(column, width): (usize, &usize)| {
+            let cell = row.get(column).map_or("", String::as_str);
+            if column < words { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        };
+        widths.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Lines of at most `width`, broken between words; line breaks of the text stay.

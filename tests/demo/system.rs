@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use understudy_tests::{Part, Stack, process_lives, programs, repository};
 
 use crate::{
+    deadlines, failpoint,
     screen::{Screen, Waiting, seconds},
     settings::Settings,
 };
@@ -30,14 +31,24 @@ const SHOWN: usize = 40;
 
 impl System {
     pub fn new(settings: &Settings, screen: Screen) -> Self {
-        Self { stack: Stack::at(&settings.run), screen }
+        let folder = failpoint::folder(&settings.run);
+        let stack = Stack::at(&settings.run).with(failpoint::VARIABLE, folder.display().to_string());
+        // The servers start often and live for minutes.
+        let stack = match std::env::var_os("STACK_JAVA_FLAGS") {
+            Some(_) => stack,
+            None => stack.with("STACK_JAVA_FLAGS", "-XX:TieredStopAtLevel=1"),
+        };
+        Self { stack, screen }
     }
 
-    /// Starts everything on fresh data.
+    /// Starts everything on fresh data, with the deadlines of the demo.
     pub async fn up(&self) -> anyhow::Result<()> {
         self.clear().await?;
         let began = Instant::now();
         let waiting = self.screen.wait_long("starting the stack; servers that are missing are fetched first");
+        // The script writes the configuration when it has chosen ports, and leaves it alone from then on.
+        self.script("up", &["kafka", "primary", "backup"], &waiting).await?;
+        deadlines::append_to(&self.stack.config())?;
         self.script("up", &[], &waiting).await?;
         drop(waiting);
         self.screen.done(&format!("started in {}", seconds(began.elapsed())));

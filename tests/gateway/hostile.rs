@@ -123,7 +123,7 @@ async fn a_refusal_reaches_a_client_that_sends_to_the_end() {
     let stage = Stage::new("refusals arrive");
     let gateway = stage.gateway().await;
     let body = "x".repeat(20 << 20);
-    for path in ["/i/_update/1", "/_reindex", "/outside/_doc/1"] {
+    for path in ["/i/_update_by_query", "/_reindex", "/outside/_doc/1"] {
         let mut connection = RawConnection::open(gateway.address()).await;
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n\r\n",

@@ -4,6 +4,9 @@ mod guarded;
 mod hostile;
 mod passing;
 mod refused;
+mod twins;
+mod updates;
+mod versions;
 mod written;
 
 use serde_json::Value;

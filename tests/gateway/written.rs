@@ -4,41 +4,16 @@ use std::{io::Write, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
-use understudy_tests::{Http, Reply, Stage, eventually, try_eventually};
+use understudy_tests::{Stage, eventually, try_eventually};
 
-/// A reply without what must differ between two indices and two moments.
-fn comparable(reply: &Reply, index: &str) -> (u16, String) {
-    let text = reply.text().replace(index, "INDEX");
-    let mut value: Value = serde_json::from_str(&text).unwrap_or(Value::String(text.clone()));
-    blur(&mut value);
-    // The shape of the text counts as well: line breaks and spaces.
-    let shape: String = text.chars().filter(|c| c.is_whitespace() || "{}[],:".contains(*c)).collect();
-    (reply.status, format!("{value} {shape}"))
-}
-
-fn blur(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, field) in fields.iter_mut() {
-                match name.as_str() {
-                    "took" => *field = json!(0),
-                    "index_uuid" => *field = json!("UUID"),
-                    _ => blur(field),
-                }
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(blur),
-        _ => {}
-    }
-}
+use crate::twins::Twins;
 
 /// The same writes directly and through the gateway get the same replies.
 #[tokio::test(flavor = "multi_thread")]
 async fn replies_are_those_of_the_primary() {
     let stage = Stage::new("replies are the primarys");
     let gateway = stage.gateway().await;
-    let (direct, through) = (stage.primary(), stage.through(&gateway));
-    let (ours, theirs) = (stage.index("ours"), stage.index("theirs"));
+    let twins = Twins::new(&stage, &gateway);
     let bulk = "{\"index\":{\"_id\":\"1\"}}\r\n{\"n\":1}\r\n{\"create\":{\"_id\":\"1\"}}\r\n{\"n\":2}\r\n{\"delete\":{\"_id\":\"9\"}}\r\n\
                 {\"index\":{\"_id\":\"2\",\"routing\":\"r\"}}\n{\"n\":\"no number\"}\n{\"create\":{\"_id\":3}}\n{\"n\":3}\n{\"delete\":{\"_id\":\"3\"}}\n";
     let calls = [
@@ -64,23 +39,11 @@ async fn replies_are_those_of_the_primary() {
         ("DELETE", "_doc/x?pretty", ""),
         ("DELETE", "_doc/x?if_seq_no=1&if_primary_term=1", ""),
     ];
-    for (method, path, body) in calls {
-        let ask = async |http: &Http, index: &str| {
-            let mut call = http.request(method, &format!("/{index}/{path}"));
-            if !body.is_empty() {
-                call = call.body(body);
-            }
-            call.reply().await
-        };
-        let wanted = ask(&direct, &theirs).await;
-        // Other tests move the cluster state, and a conflict while it moves is not believed.
-        let rested =
-            async || Some(ask(&through, &ours).await).filter(|got| got.error_type() != "outcome_unknown_exception");
-        let got = eventually(Duration::from_secs(20), path, rested).await;
-        assert_eq!(comparable(&got, &ours), comparable(&wanted, &theirs), "{method} {path}\n{got}\n{wanted}");
-        assert_eq!(got.header("location").replace(&ours, "INDEX"), wanted.header("location").replace(&theirs, "INDEX"));
-        assert!(!got.header("understudy-request-id").is_empty());
+    for call in calls {
+        twins.same(call, true).await;
     }
+    let (ours, theirs) = twins.documents().await;
+    assert_eq!(ours, theirs);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,12 +36,15 @@ const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(45);
 const LOG_SHOWN: usize = 40;
 
-/// The folder that the binaries are built into: that of the running executable.
+/// The folder of the binaries: that of the running executable, or `UNDERSTUDY_BIN`, as the local stack has it.
 ///
 /// # Panics
 /// When the running executable has no path.
 #[must_use]
 pub fn programs() -> PathBuf {
+    if let Some(folder) = std::env::var_os("UNDERSTUDY_BIN").filter(|folder| !folder.is_empty()) {
+        return folder.into();
+    }
     let executable = std::env::current_exe().expect("an executable has a path");
     let folder = executable.parent().expect("it lies in a folder");
     if folder.ends_with("deps") { folder.parent().expect("target/<profile>").to_owned() } else { folder.to_owned() }

@@ -9,6 +9,10 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::stack::{Stack, process_lives};
 
+mod nodes;
+
+pub use nodes::Nodes;
+
 /// The right to kill `kafka`, `primary` and `backup`, which all tests share.
 ///
 /// One test of a binary holds it at a time, so that they run one after another: take it first, then make the stage. At
@@ -111,7 +115,16 @@ impl Drop for Servers {
 ///
 /// By the command, because a crate for two signals does not pay.
 pub(crate) fn signal(name: &str, pid: u32) {
-    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).stderr(Stdio::null()).status();
+    send_signal(name, &pid.to_string());
+}
+
+/// Sends a signal to a part of the stack, with whatever it has started: each part leads a group of its own.
+fn signal_part(name: &str, pid: u32) {
+    send_signal(name, &format!("-{pid}"));
+}
+
+fn send_signal(name: &str, pid: &str) {
+    let sent = Command::new("kill").args(["-s", name, "--", pid]).stderr(Stdio::null()).status();
     if !sent.as_ref().is_ok_and(std::process::ExitStatus::success) {
         eprintln!("signal {name} to {pid}: {sent:?}");
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 #[derive(Clone, Debug)]
 pub struct Stack {
     run: PathBuf,
+    variables: Vec<(&'static str, String)>,
 }
 
 /// A part of it, as `stack.json` tells.
@@ -20,7 +21,7 @@ pub struct Stack {
 pub struct Part {
     /// What kind of server it is.
     pub kind: String,
-    /// `ready`, `running`, `stopped` or `dead`.
+    /// `ready`, `running`, `frozen`, `stopped` or `dead`.
     pub state: String,
     /// Its process.
     pub pid: Option<u32>,
@@ -61,7 +62,14 @@ impl Stack {
     /// The stack in a run directory.
     #[must_use]
     pub fn at(run: impl Into<PathBuf>) -> Self {
-        Self { run: run.into() }
+        Self { run: run.into(), variables: Vec::new() }
+    }
+
+    /// Gives its script a variable of the environment, such as `PORTS`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.push((name, value.into()));
+        self
     }
 
     /// Its run directory.
@@ -106,6 +114,7 @@ impl Stack {
         let script = repository().join("deploy/local/stack");
         let mut command = std::process::Command::new(script);
         command.arg(verb).args(parts).env("STACK_RUN", &self.run).env_remove(VARIABLE).stdin(Stdio::null());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -203,6 +203,7 @@ impl Stage {
             ("UNDERSTUDY_GATEWAY__NAME", name.clone()),
             ("UNDERSTUDY_GATEWAY__LISTEN", listen.clone()),
             ("UNDERSTUDY_GATEWAY__ADMIN_LISTEN", admin.clone()),
+            (understudy_common::config::FAILPOINTS, self.folder.display().to_string()),
         ];
         let mut recipe = self.recipe("understudy-gateway", &name, environment.into(), &admin);
         recipe.address = Some(format!("http://{listen}"));
@@ -273,6 +274,10 @@ impl Stage {
     pub async fn open_intents(&self) -> BTreeMap<String, Value> {
         let mut open = BTreeMap::new();
         for record in self.records("intents").await {
+            // Who looks at documents dates his look by a record that is no intent.
+            if record.key_text().starts_with("look/") {
+                continue;
+            }
             if record.value.is_some() {
                 open.insert(record.key_text(), record.json());
             } else {

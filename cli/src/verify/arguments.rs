@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use crate::duration;
+
 const AFTER_HELP: &str = "\
 What is compared, for a primary and each of its targets:
   - which indices exist. Those count whose names match the placement's pattern on either side and do not
@@ -64,58 +66,27 @@ pub struct Arguments {
     #[arg(long)]
     pub json: bool,
     /// How long nothing must change before what differs counts as a difference (500ms, 10s, 2m)
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::parse)]
     pub settle: Duration,
     /// How long to wait at most while the target goes on changing
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::parse)]
     pub patience: Duration,
     /// How many differences to show; all are counted
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub max_differences: u16,
 }
 
-fn pattern(text: &str) -> Result<String, String> {
+/// Reads names of indices with `*`, separated by commas.
+pub fn pattern(text: &str) -> Result<String, String> {
     if text.split(',').any(|part| part.trim().is_empty()) {
         return Err("must be names of indices with * for any characters, separated by commas".to_owned());
     }
     Ok(text.to_owned())
 }
 
-/// Scrolls are kept open through a wait, and servers keep none open longer than a day.
-const LONGEST: Duration = Duration::from_secs(12 * 3600);
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let unit = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    text[..digits]
-        .parse::<u64>()
-        .ok()
-        .filter(|_| unit > 0)
-        .and_then(|number| number.checked_mul(unit))
-        .map(Duration::from_millis)
-        .filter(|duration| *duration <= LONGEST)
-        .ok_or_else(|| "must be a duration of at most 12h such as 500ms, 10s or 2m".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "10", "s", "-1s", "1d", "13h", "99999999999999999999s", "18446744073709551615h"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn patterns() {

@@ -56,11 +56,15 @@ pub struct ActionFields {
     pub if_seq_no: Option<String>,
     /// `if_primary_term`.
     pub if_primary_term: Option<String>,
-    /// `version`.
+    /// `version`: what an external version may be, 0 … 2^63−1.
     pub version: Option<u64>,
     /// `version_type`.
     pub version_type: Option<String>,
-    /// Every other field that stood there, by name.
+    /// `pipeline`; it stands in `others` too.
+    pub pipeline: Option<String>,
+    /// `_source`, what an update is to answer, as it stood there; it stands in `others` too.
+    pub asked_source: Option<String>,
+    /// Every field but the first eight, by name: what a record of effects never has.
     pub others: Vec<String>,
 }
 
@@ -121,6 +125,7 @@ impl<'de> Deserialize<'de> for ActionFields {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ActionFields, A::Error> {
                 let mut fields = ActionFields::default();
+                let mut version = None;
                 while let Some(name) = map.next_key::<String>()? {
                     let place = match name.as_str() {
                         "_index" => &mut fields.index,
@@ -130,10 +135,18 @@ impl<'de> Deserialize<'de> for ActionFields {
                         "if_seq_no" => &mut fields.if_seq_no,
                         "if_primary_term" => &mut fields.if_primary_term,
                         "version_type" => &mut fields.version_type,
-                        "version" => {
-                            if fields.version.replace(map.next_value()?).is_some() {
+                        "version" => &mut version,
+                        "pipeline" => {
+                            fields.others.push(name.clone());
+                            &mut fields.pipeline
+                        }
+                        "_source" => {
+                            let asked = map.next_value::<Option<&RawValue>>()?.map(|raw| raw.get().to_owned());
+                            if fields.others.contains(&name) {
                                 return Err(duplicate(&name));
                             }
+                            fields.asked_source = asked;
+                            fields.others.push(name);
                             continue;
                         }
                         _ => {
@@ -150,11 +163,18 @@ impl<'de> Deserialize<'de> for ActionFields {
                         *place = text;
                     }
                 }
+                fields.version = version.map(|text| external_version(&text)).transpose()?;
                 Ok(fields)
             }
         }
         deserializer.deserialize_map(Fields)
     }
+}
+
+/// A version by its digits. Elasticsearch takes `8.5` for 8, and a number below zero for none at all: nobody means that.
+fn external_version<E: Error>(text: &str) -> Result<u64, E> {
+    let version = text.parse().ok().filter(|version| i64::try_from(*version).is_ok());
+    version.ok_or_else(|| E::custom(format!("field [version] must be a whole number from 0 to 2^63-1, not [{text}]")))
 }
 
 fn duplicate<E: Error>(name: &str) -> E {

@@ -49,9 +49,31 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
-fn fields_that_are_not_understood_are_named() {
-    let operations = parse_str("{\"index\":{\"pipeline\":\"p\",\"_id\":\"1\",\"require_alias\":true}}\n{}\n").unwrap();
-    assert_eq!(operations[0].fields.others, ["pipeline", "require_alias"]);
+fn fields_that_no_effect_has_are_named() {
+    let line = "{\"update\":{\"pipeline\":\"p\",\"_id\":\"1\",\"require_alias\":true,\"_source\": { \"includes\":\"a\"} }}\n{}\n";
+    let fields = parse_str(line).unwrap().remove(0).fields;
+    assert_eq!(fields.others, ["pipeline", "require_alias", "_source"]);
+    assert_eq!(fields.pipeline.as_deref(), Some("p"));
+    assert_eq!(fields.asked_source.as_deref(), Some("{ \"includes\":\"a\"}"));
+    let fields = parse_str("{\"update\":{\"pipeline\":null,\"_source\":null}}\n{}\n").unwrap().remove(0).fields;
+    assert_eq!((fields.pipeline, fields.asked_source), (None, None));
+}
+
+#[test]
+fn versions_are_what_external_versions_may_be() {
+    let version = |value: &str| {
+        let parsed = parse_str(&format!("{{\"index\":{{\"version\":{value}}}}}\n{{}}\n"))?;
+        Ok::<_, BulkError>(parsed[0].fields.version)
+    };
+    for (value, wanted) in
+        [("0", Some(0)), ("9223372036854775807", Some(i64::MAX as u64)), ("\"8\"", Some(8)), ("null", None)]
+    {
+        assert_eq!(version(value), Ok(wanted), "{value}");
+    }
+    for value in ["9223372036854775808", "-1", "8.5", "1e3", "true", "\"x\"", "\"\"", "[1]"] {
+        assert!(version(value).unwrap_err().to_string().contains("[version]"), "{value}");
+    }
+    assert!(version("1,\"version\":2").unwrap_err().to_string().contains("stands twice"));
 }
 
 proptest! {

@@ -40,6 +40,9 @@ pub enum ReadError {
     /// Kafka said so.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
+    /// There is no such topic.
+    #[error("there is no topic {0}")]
+    Missing(String),
     /// No record for too long.
     #[error("no answer from {topic}/{partition} for {waited:?}")]
     Silent {
@@ -90,6 +93,83 @@ fn text_headers(message: &BorrowedMessage<'_>) -> BTreeMap<String, String> {
 /// Longest silence in the middle of a range.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// Reads ranges of partitions, one after the other, by one connection.
+pub struct RangeReader {
+    consumer: BaseConsumer<Quiet>,
+}
+
+impl RangeReader {
+    /// A reader without a group.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub fn new(kafka: &KafkaConfig) -> Result<Self, ReadError> {
+        Ok(Self { consumer: reader(kafka)? })
+    }
+
+    /// As [`read_range`].
+    ///
+    /// # Errors
+    /// When Kafka fails or falls silent before `to`.
+    pub fn read(
+        &self,
+        topic: &str,
+        partition: i32,
+        from: i64,
+        to: i64,
+        each: impl FnMut(LogRecord),
+    ) -> Result<(), ReadError> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
+        self.consumer.assign(&assignment)?;
+        let read = self.read_assigned(topic, partition, to, each);
+        // Nothing is fetched ahead between two ranges.
+        let left = self.consumer.unassign();
+        read.and_then(|()| Ok(left?))
+    }
+
+    fn read_assigned(
+        &self,
+        topic: &str,
+        partition: i32,
+        to: i64,
+        mut each: impl FnMut(LogRecord),
+    ) -> Result<(), ReadError> {
+        let mut heard = Instant::now();
+        loop {
+            match self.consumer.poll(Duration::from_millis(200)) {
+                Some(Ok(message)) => {
+                    heard = Instant::now();
+                    if message.offset() >= to {
+                        return Ok(());
+                    }
+                    each(LogRecord::from_message(&message));
+                    if message.offset() + 1 >= to {
+                        return Ok(());
+                    }
+                }
+                // The end of what this broker shows. A new leader may show less than `to` for a moment; a compacted log may
+                // have nothing at its last offsets.
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    let (_, high) = self.consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
+                    if high >= to {
+                        return Ok(());
+                    }
+                }
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(error)) => return Err(error.into()),
+                None => {}
+            }
+            if heard.elapsed() > SILENCE {
+                return Err(ReadError::Silent { topic: topic.to_owned(), partition, waited: SILENCE });
+            }
+        }
+    }
+}
+
 /// Reads `from..to` of a partition, one record after the other. Blocks: call it from a thread that may.
 ///
 /// Offsets that the log no longer has (compaction) are passed over; a range that begins before the log does begins with it.
@@ -102,44 +182,33 @@ pub fn read_range(
     partition: i32,
     from: i64,
     to: i64,
-    mut each: impl FnMut(LogRecord),
+    each: impl FnMut(LogRecord),
 ) -> Result<(), ReadError> {
     if from >= to {
         return Ok(());
     }
-    let consumer = reader(kafka)?;
-    let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
-    consumer.assign(&assignment)?;
-    let mut heard = Instant::now();
-    loop {
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                if message.offset() >= to {
-                    return Ok(());
-                }
-                each(LogRecord::from_message(&message));
-                if message.offset() + 1 >= to {
-                    return Ok(());
-                }
-            }
-            // The end of what this broker shows. A new leader may show less than `to` for a moment; a compacted log may have
-            // nothing at its last offsets.
-            Some(Err(KafkaError::PartitionEOF(_))) => {
-                let (_, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
-                if high >= to {
-                    return Ok(());
-                }
-            }
-            Some(Err(error)) if is_passing(&error) => {}
-            Some(Err(error)) => return Err(error.into()),
-            None => {}
+    RangeReader::new(kafka)?.read(topic, partition, from, to, each)
+}
+
+/// The first and the next offset of each partition of a topic. Blocks, for at most about `timeout` while nobody answers.
+///
+/// # Errors
+/// When Kafka fails or does not answer, or there is no such topic.
+pub fn watermarks(kafka: &KafkaConfig, topic: &str, timeout: Duration) -> Result<BTreeMap<i32, (i64, i64)>, ReadError> {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    let reader = reader(kafka)?;
+    let metadata = reader.fetch_metadata(Some(topic), timeout)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let found = found.ok_or_else(|| ReadError::Missing(topic.to_owned()))?;
+    match found.error().map(Code::from) {
+        None => {}
+        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+            return Err(ReadError::Missing(topic.to_owned()));
         }
-        if heard.elapsed() > SILENCE {
-            return Err(ReadError::Silent { topic: topic.to_owned(), partition, waited: SILENCE });
-        }
+        Some(code) => return Err(KafkaError::MetadataFetch(code).into()),
     }
+    let one = |partition: i32| Ok((partition, reader.fetch_watermarks(topic, partition, timeout)?));
+    found.partitions().iter().map(|partition| one(partition.id())).collect()
 }
 
 /// Reads a whole topic of one partition as it is now. Blocks.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{ClusterSight, Looked, Observer};
-use crate::{cluster::path_part, document::DocumentKey};
+use crate::{cluster::path_part, document::DocumentKey, state::in_paths};
 
 /// The largest answer about several documents; above it fewer are asked for at once.
 const ANSWER: usize = 32 << 20;
@@ -110,23 +110,19 @@ impl Observer {
 
     /// The `max_seq_no` of each primary copy, by the node where the cluster state has it; what cannot be read is not there.
     async fn greatest(&self, before: &ClusterSight) -> Greatest {
-        let names: Vec<String> = before.indices.keys().map(|name| path_part(name)).collect();
-        if names.is_empty() {
-            return Greatest::new();
-        }
-        let path = format!(
-            "/{}/_stats/docs?level=shards&expand_wildcards=all&ignore_unavailable=true&filter_path=indices.*.uuid,indices.*.shards.*.routing.primary,indices.*.shards.*.routing.node,indices.*.shards.*.seq_no.max_seq_no",
-            names.join(",")
-        );
-        let stats: StatsBody = match self.cluster.get_json(&path, self.timeout).await {
-            Ok(stats) => stats,
-            Err(error) => {
-                tracing::debug!(%error, "no statistics of shards");
-                return Greatest::new();
+        let mut indices = BTreeMap::new();
+        for names in in_paths(&before.indices.keys().cloned().collect()) {
+            let list = names.iter().map(|name| path_part(name)).collect::<Vec<_>>().join(",");
+            let path = format!(
+                "/{list}/_stats/docs?level=shards&expand_wildcards=all&ignore_unavailable=true&filter_path=indices.*.uuid,indices.*.shards.*.routing.primary,indices.*.shards.*.routing.node,indices.*.shards.*.seq_no.max_seq_no"
+            );
+            match self.cluster.get_json::<StatsBody>(&path, self.timeout).await {
+                Ok(stats) => indices.extend(stats.indices),
+                Err(error) => tracing::debug!(%error, "no statistics of shards"),
             }
-        };
+        }
         let mut greatest = Greatest::new();
-        for (name, stats) in stats.indices {
+        for (name, stats) in indices {
             let Some(index) = before.indices.get(name.as_str()) else { continue };
             if stats.uuid.is_some_and(|uuid| uuid != index.state.uuid) {
                 continue;

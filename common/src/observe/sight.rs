@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     cluster::{CallError, ClusterClient, path_part},
-    state::{IndexBody, IndexState},
+    state::{Blocks, IndexBody, IndexState, in_paths},
 };
 
 /// Some indices of one cluster state; those that do not exist are not in it.
@@ -40,7 +40,7 @@ pub struct PrimaryCopy {
     pub allocation: Arc<str>,
 }
 
-const FILTER: &str = "metadata.indices.*.version,metadata.indices.*.mapping_version,\
+const FILTER: &str = "blocks.global,metadata.indices.*.version,metadata.indices.*.mapping_version,\
 metadata.indices.*.settings_version,metadata.indices.*.aliases_version,metadata.indices.*.routing_num_shards,\
 metadata.indices.*.settings.index.uuid,metadata.indices.*.settings.index.default_pipeline,\
 metadata.indices.*.settings.index.final_pipeline,metadata.indices.*.settings.index.number_of_shards,\
@@ -51,6 +51,8 @@ routing_table.indices.*.shards.*.node,routing_table.indices.*.shards.*.allocatio
 
 #[derive(Deserialize, Default)]
 struct StateBody {
+    #[serde(default)]
+    blocks: Blocks,
     #[serde(default)]
     metadata: Indices<IndexBody>,
     #[serde(default)]
@@ -88,22 +90,28 @@ struct AllocationBody {
     id: Arc<str>,
 }
 
-/// Asks the master; a name that stands for something else than an index is as good as one that does not exist.
+/// Asks the master; a name that stands for something else than an index is as good as one that does not exist. Names that
+/// do not fit into one path are asked for in several: each index is compared only with itself.
 pub(super) async fn read(
     cluster: &ClusterClient,
     names: &BTreeSet<Arc<str>>,
     timeout: Duration,
 ) -> Result<ClusterSight, CallError> {
-    let list = names.iter().map(|name| path_part(name)).collect::<Vec<_>>().join(",");
-    let path = format!(
-        "/_cluster/state/metadata,routing_table/{list}?expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true&filter_path={FILTER}"
-    );
-    let body: StateBody = cluster.get_json(&path, timeout).await?;
-    Ok(sight(body, names))
+    let mut found = ClusterSight::default();
+    for part in in_paths(names) {
+        let list = part.iter().map(|name| path_part(name)).collect::<Vec<_>>().join(",");
+        let path = format!(
+            "/_cluster/state/metadata,routing_table,blocks/{list}?expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true&filter_path={FILTER}"
+        );
+        let body: StateBody = cluster.get_json(&path, timeout).await?;
+        body.blocks.check(cluster.name())?;
+        found.indices.extend(sight(body, names).indices);
+    }
+    Ok(found)
 }
 
 fn sight(body: StateBody, names: &BTreeSet<Arc<str>>) -> ClusterSight {
-    let StateBody { metadata, mut routing_table } = body;
+    let StateBody { metadata, mut routing_table, .. } = body;
     let indices = metadata.indices.into_iter().filter_map(|(name, index)| {
         let name = names.get(name.as_str())?.clone();
         let routing = routing_table.indices.remove(&*name).map(|routing| routing.shards).unwrap_or_default();

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
-    IndexLookup, IndexState, Sight, StateId,
+    Blocks, IndexLookup, IndexState, Sight, StateId,
     aliases::{AliasesBody, alias_state},
 };
 
@@ -45,16 +45,19 @@ const TRIES: usize = 5;
 /// Names that are remembered for one state.
 const REMEMBERED: usize = 10_000;
 
-const FILTER: &str = "cluster_uuid,version,state_uuid,metadata.indices.*.version,metadata.indices.*.mapping_version,\
-metadata.indices.*.settings_version,metadata.indices.*.aliases_version,metadata.indices.*.routing_num_shards,\
-metadata.indices.*.aliases,metadata.indices.*.settings.index.uuid,metadata.indices.*.settings.index.default_pipeline,\
-metadata.indices.*.settings.index.final_pipeline,metadata.indices.*.settings.index.number_of_shards,\
-metadata.indices.*.settings.index.routing_partition_size,metadata.indices.*.primary_terms";
+const FILTER: &str = "cluster_uuid,version,state_uuid,blocks.global,metadata.indices.*.version,\
+metadata.indices.*.mapping_version,metadata.indices.*.settings_version,metadata.indices.*.aliases_version,\
+metadata.indices.*.routing_num_shards,metadata.indices.*.aliases,metadata.indices.*.settings.index.uuid,\
+metadata.indices.*.settings.index.default_pipeline,metadata.indices.*.settings.index.final_pipeline,\
+metadata.indices.*.settings.index.number_of_shards,metadata.indices.*.settings.index.routing_partition_size,\
+metadata.indices.*.primary_terms";
 
 #[derive(Deserialize)]
 struct StateBody {
     #[serde(flatten)]
     id: StateId,
+    #[serde(default)]
+    blocks: Blocks,
     #[serde(default)]
     metadata: MetadataBody,
 }
@@ -144,10 +147,11 @@ impl Metadata {
     async fn read_part(&self, names: &[Arc<str>]) -> Result<Sight, MetadataError> {
         let list = names.iter().map(|name| path_part(name)).collect::<Vec<_>>().join(",");
         let path = format!(
-            "/_cluster/state/version,metadata/{list}?expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true&filter_path={FILTER}"
+            "/_cluster/state/version,metadata,blocks/{list}?expand_wildcards=all&ignore_unavailable=true&allow_no_indices=true&filter_path={FILTER}"
         );
         for _ in 0..TRIES {
             let body: StateBody = self.cluster.get_json(&path, self.timeout).await.map_err(Arc::new)?;
+            body.blocks.check(self.cluster.name()).map_err(Arc::new)?;
             let aliases = body.aliases(names);
             if aliases.is_empty() {
                 return Ok(sight(body, names, &AliasesBody::new()));
@@ -195,7 +199,7 @@ impl Metadata {
 }
 
 /// Lists of names, each short enough for a path.
-fn in_paths(names: &BTreeSet<Arc<str>>) -> Vec<Vec<Arc<str>>> {
+pub(crate) fn in_paths(names: &BTreeSet<Arc<str>>) -> Vec<Vec<Arc<str>>> {
     let mut lists: Vec<Vec<Arc<str>>> = Vec::new();
     let mut length = usize::MAX;
     for name in names {

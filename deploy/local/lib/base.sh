@@ -6,7 +6,8 @@ RUN=$(realpath -m "${STACK_RUN:-$LOCAL/run}")
 CACHE=$(realpath -m "${STACK_CACHE:-$LOCAL/cache}")
 TIMEOUT=${STACK_TIMEOUT:-120}
 
-# In the order in which they start. The second wave talks to the first one.
+# In the order in which they start. The second wave talks to the first one; a primary of several
+# nodes has a part for each (see kinds.sh).
 SERVERS=(kafka primary backup)
 CLIENTS=(gateway-1 gateway-2 consumer-1 consumer-2 lb)
 PARTS=("${SERVERS[@]}" "${CLIENTS[@]}")

@@ -1,23 +1,52 @@
-# Which server stands behind `primary` and `backup`. Sourced, never run.
+# Which servers stand behind `primary` and `backup`, and how many nodes the primary has. Sourced,
+# never run.
 
 SEARCH_KINDS=(elasticsearch-7.10 elasticsearch-7.17 elasticsearch-8.19 opensearch-2.19)
 DEFAULT_KIND=elasticsearch-7.10
 declare -A ASKED_KINDS=([primary]=${PRIMARY:-} [backup]=${BACKUP:-})
 declare -A KINDS=()
+ASKED_NODES=${PRIMARY_NODES:-}
+NODES=1
 
 load_kinds() {
-    local part kind
+    local part kind remembered=
     KINDS=()
     if [[ -f $RUN/kinds ]]; then
-        while IFS='=' read -r part kind; do KINDS[$part]=$kind; done <"$RUN/kinds"
+        while IFS='=' read -r part kind; do
+            if [[ $part == nodes ]]; then remembered=$kind; else KINDS[$part]=$kind; fi
+        done <"$RUN/kinds"
     fi
     for part in primary backup; do KINDS[$part]=${KINDS[$part]:-${ASKED_KINDS[$part]:-$DEFAULT_KIND}}; done
+    set_nodes "${remembered:-1}"
+    # What runs stays as it is, so that it can be stopped.
+    if [[ -n $ASKED_NODES ]] && ! any_alive; then set_nodes "$ASKED_NODES"; fi
 }
+
+# One node is the part `primary`; of three it is the first, beside `primary-2` and `primary-3`.
+set_nodes() {
+    NODES=$1
+    SERVERS=(kafka primary backup)
+    ((NODES == 1)) || SERVERS=(kafka primary primary-2 primary-3 backup)
+    PARTS=("${SERVERS[@]}" "${CLIENTS[@]}")
+}
+
+# The nodes of the cluster that a part belongs to.
+nodes_of() {
+    case $1 in
+    primary*) if ((NODES == 1)); then echo primary; else echo primary primary-2 primary-3; fi ;;
+    *) echo "$1" ;;
+    esac
+}
+
+# The cluster that a node belongs to.
+cluster_of() { printf '%s' "${1%-[23]}"; }
 
 # Decides the kinds for a start and remembers them. Call with the run lock held.
 choose_kinds() {
     local part asked
     load_kinds
+    [[ ${ASKED_NODES:-$NODES} == "$NODES" ]] ||
+        die "the stack runs with PRIMARY_NODES=$NODES, not $ASKED_NODES: stop it first"
     for part in primary backup; do
         asked=${ASKED_KINDS[$part]:-${KINDS[$part]}}
         if [[ $asked != "${KINDS[$part]}" ]] && part_alive "$part"; then
@@ -25,7 +54,7 @@ choose_kinds() {
         fi
         KINDS[$part]=$asked
     done
-    printf '%s=%s\n' primary "${KINDS[primary]}" backup "${KINDS[backup]}" | write_file "$RUN/kinds"
+    printf '%s=%s\n' primary "${KINDS[primary]}" backup "${KINDS[backup]}" nodes "$NODES" | write_file "$RUN/kinds"
 }
 
 # A wrong name is refused before anything else happens, whatever the verb.
@@ -35,22 +64,25 @@ refuse_unknown_kinds() {
         [[ -z ${ASKED_KINDS[$part]} || " ${SEARCH_KINDS[*]} " == *" ${ASKED_KINDS[$part]} "* ]] ||
             die "${part^^}=${ASKED_KINDS[$part]} is unknown; the choices are: ${SEARCH_KINDS[*]}"
     done
+    [[ $ASKED_NODES =~ ^[13]?$ ]] || die "PRIMARY_NODES=$ASKED_NODES is unknown; the choices are: 1 3"
 }
 
 kind_of() {
     case $1 in
     kafka) echo kafka-3.9 ;;
-    primary | backup) echo "${KINDS[$1]}" ;;
+    primary* | backup) echo "${KINDS[$(cluster_of "$1")]}" ;;
     gateway-*) echo understudy-gateway ;;
     consumer-*) echo understudy-consumer ;;
     lb) echo haproxy ;;
     esac
 }
 
-# Data stays with the kind that wrote it, so that changing kinds back and forth is safe.
+# Data stays with the kind that wrote it and with the number of nodes, so that changing them back and
+# forth is safe.
 data_of() {
     case $1 in
     kafka) echo "$RUN/data/kafka" ;;
-    primary | backup) echo "$RUN/data/$1-${KINDS[$1]}" ;;
+    primary*) echo "$RUN/data/$1$( ((NODES == 1)) || printf -- '-of-%s' "$NODES")-${KINDS[primary]}" ;;
+    backup) echo "$RUN/data/$1-${KINDS[$1]}" ;;
     esac
 }

@@ -4,22 +4,26 @@
 # the environment variable, what is remembered, the default.
 
 declare -A DEFAULT_PORTS=(
-    [LB_PORT]=9200 [PRIMARY_PORT]=9201 [BACKUP_PORT]=9202
+    [LB_PORT]=9200 [PRIMARY_PORT]=9201 [BACKUP_PORT]=9202 [PRIMARY_2_PORT]=9203 [PRIMARY_3_PORT]=9204
     [KAFKA_PORT]=9092 [KAFKA_CONTROLLER_PORT]=9093
     [PRIMARY_TRANSPORT_PORT]=9301 [BACKUP_TRANSPORT_PORT]=9302
+    [PRIMARY_2_TRANSPORT_PORT]=9303 [PRIMARY_3_TRANSPORT_PORT]=9304
     [GATEWAY_1_PORT]=9211 [GATEWAY_2_PORT]=9212
     [GATEWAY_1_ADMIN_PORT]=9311 [GATEWAY_2_ADMIN_PORT]=9312
     [CONSUMER_1_ADMIN_PORT]=9321 [CONSUMER_2_ADMIN_PORT]=9322
 )
 PORT_NAMES=(LB_PORT PRIMARY_PORT BACKUP_PORT KAFKA_PORT KAFKA_CONTROLLER_PORT
     PRIMARY_TRANSPORT_PORT BACKUP_TRANSPORT_PORT GATEWAY_1_PORT GATEWAY_2_PORT
-    GATEWAY_1_ADMIN_PORT GATEWAY_2_ADMIN_PORT CONSUMER_1_ADMIN_PORT CONSUMER_2_ADMIN_PORT)
+    GATEWAY_1_ADMIN_PORT GATEWAY_2_ADMIN_PORT CONSUMER_1_ADMIN_PORT CONSUMER_2_ADMIN_PORT
+    PRIMARY_2_PORT PRIMARY_3_PORT PRIMARY_2_TRANSPORT_PORT PRIMARY_3_TRANSPORT_PORT)
 
 # The variables of one part; the first is the port that its users talk to.
 ports_of() {
     case $1 in
     kafka) echo KAFKA_PORT KAFKA_CONTROLLER_PORT ;;
     primary) echo PRIMARY_PORT PRIMARY_TRANSPORT_PORT ;;
+    primary-2) echo PRIMARY_2_PORT PRIMARY_2_TRANSPORT_PORT ;;
+    primary-3) echo PRIMARY_3_PORT PRIMARY_3_TRANSPORT_PORT ;;
     backup) echo BACKUP_PORT BACKUP_TRANSPORT_PORT ;;
     gateway-1) echo GATEWAY_1_PORT GATEWAY_1_ADMIN_PORT ;;
     gateway-2) echo GATEWAY_2_PORT GATEWAY_2_ADMIN_PORT ;;
@@ -96,13 +100,17 @@ refuse_equal_ports() {
 
 all_ports_free() {
     local name
-    for name in "${PORT_NAMES[@]}"; do port_taken "${REMEMBERED_PORTS[$name]}" && return 1; done
+    for name in "${PORT_NAMES[@]}"; do
+        # One that is not remembered is newer than the run directory.
+        [[ -n ${REMEMBERED_PORTS[$name]:-} ]] || return 1
+        port_taken "${REMEMBERED_PORTS[$name]}" && return 1
+    done
     return 0
 }
 
 PORT_CLAIMS=${TMPDIR:-/tmp}/understudy-ports-$(id -u)
 
-# Takes a block of 16 ports below the range that the kernel gives to outgoing connections. Blocks
+# Takes a block of 32 ports below the range that the kernel gives to outgoing connections. Blocks
 # are claimed in a directory that all stacks of this user share, so that stacks that start at the
 # same moment, before any of them listens, get different ones.
 pick_free_ports() {
@@ -111,7 +119,7 @@ pick_free_ports() {
     exec {lock}>"$claims/lock"
     flock "$lock"
     for ((tries = 0; tries < 200; tries++)); do
-        base=$((20000 + RANDOM % 750 * 16))
+        base=$((20000 + RANDOM % 375 * 32))
         if [[ -f $claims/$base ]]; then
             owner=$(<"$claims/$base")
             [[ $owner == "$RUN" || ! -f $owner/ports ]] || continue

@@ -7,15 +7,15 @@
 
 mark_of() { printf 'STACK_PART=%s:%s' "$RUN" "$1"; }
 
-# Sets STAT_SESSION and STAT_START of a process; fails where there is none. A zombie counts as none,
+# Sets STAT_STATE, STAT_SESSION and STAT_START of a process; fails where there is none. A zombie counts as none,
 # unless some of its threads still end: until they have, they hold its ports and file locks.
 read_stat() {
     local line
     local -a field
     { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 1
     read -ra field <<<"${line##*) }" # the name in parentheses may contain spaces
-    STAT_SESSION=${field[3]} STAT_START=${field[19]}
-    [[ ${field[0]} != [ZX] ]] || ((field[17] > 1))
+    STAT_STATE=${field[0]} STAT_SESSION=${field[3]} STAT_START=${field[19]}
+    [[ $STAT_STATE != [ZX] ]] || ((field[17] > 1))
 }
 
 # Sets PID and START from the record of a part; fails where there is none.
@@ -27,6 +27,9 @@ read_record() {
 part_alive() {
     read_record "$1" && read_stat "$PID" && [[ $STAT_START == "$START" ]]
 }
+
+# Whether the part that part_alive has just looked at is stopped by a signal.
+part_frozen() { [[ $STAT_STATE == T ]]; }
 
 any_alive() {
     local part
@@ -107,6 +110,8 @@ stop_parts() {
         read_record "$part" || continue
         pids[$part]=$PID starts[$part]=$START
         signal_members TERM "$part" "$PID" "$START" || true
+        # A frozen one hears it only when it goes on.
+        signal_members CONT "$part" "$PID" "$START" || true
     done
     unlock_run
     end=$(($(now_ms) + STOP_SECONDS * 1000))
@@ -127,4 +132,17 @@ kill_part() {
     part_alive "$1" || die "$1 does not run"
     while signal_members KILL "$1" "$PID" "$START"; do sleep 0.02; done
     note "$1" "killed (pid $PID)"
+}
+
+# Its processes stand still, and its connections stay: nobody answers, and nobody says so.
+freeze_part() {
+    part_alive "$1" || die "$1 does not run"
+    signal_members STOP "$1" "$PID" "$START" || true
+    note "$1" "frozen (pid $PID)"
+}
+
+thaw_part() {
+    part_alive "$1" || die "$1 does not run"
+    signal_members CONT "$1" "$PID" "$START" || true
+    note "$1" "goes on (pid $PID)"
 }

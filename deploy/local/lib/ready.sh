@@ -10,9 +10,10 @@ is_ready() {
     case $1 in
     # Metadata that names the broker: it listens, and the controller has admitted it.
     kafka) kcat -L -m 1 -b "$(address_of kafka)" 2>/dev/null | grep -q '^ 1 brokers' ;;
-    # 8.19 as distributed here has no `GET /`, but all kinds have this.
-    primary | backup)
-        [[ $(http_status "$(address_of "$1")/_cluster/health?wait_for_status=yellow&timeout=1s") == 200 ]] ;;
+    # 8.19 as distributed here has no `GET /`, but all kinds have this. A node is ready when it is in one
+    # cluster with all others that run.
+    primary* | backup)
+        [[ $(http_status "$(address_of "$1")/_cluster/health?wait_for_status=yellow&wait_for_nodes=ge($(running_nodes "$1"))&timeout=1s") == 200 ]] ;;
     gateway-* | consumer-*) [[ $(http_status "$(admin_of "$1")/readyz") == 200 ]] ;;
     # Alone it is ready when it answers at all; with gateways, when it has found one that is ready.
     # (A 503 of the load balancer's own is told by its text: a gateway may answer 503 as well.)
@@ -24,9 +25,20 @@ is_ready() {
     esac
 }
 
-# ready, running (started, not ready), stopped, dead (ended, but not by `stop`)
+# How many nodes of a part's cluster run and are not frozen.
+running_nodes() {
+    local node running=0
+    for node in $(nodes_of "$1"); do
+        if part_alive "$node" && ! part_frozen; then running=$((running + 1)); fi
+    done
+    printf '%s' "$running"
+}
+
+# ready, running (started, not ready), frozen, stopped, dead (ended, but not by `stop`)
 state_of() {
-    if part_alive "$1"; then
+    if part_alive "$1" && part_frozen; then
+        echo frozen
+    elif part_alive "$1"; then
         if is_ready "$1"; then echo ready; else echo running; fi
     elif [[ -f $RUN/pids/$1 ]]; then
         echo dead

@@ -8,7 +8,8 @@ ES_USER=understudy-es
 ES_AWAY=/var/lib/$ES_USER
 
 run_distribution() {
-    local part=$1 kind=$2 program data heap=${ES_HEAP:-512m}
+    local part=$1 kind=$2 program data heap
+    heap=$(heap_of "$part")
     local -a as=()
     program=$(cached "$kind")
     data=$(data_of "$part")

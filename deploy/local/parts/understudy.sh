@@ -11,11 +11,14 @@ run_understudy() {
     export RUST_BACKTRACE=${RUST_BACKTRACE:-1}
     case $part in
     gateway-*)
+        # Of its own, so that a test can hold one gateway and not the other.
+        [[ -z ${UNDERSTUDY_FAILPOINTS:-} ]] || export UNDERSTUDY_FAILPOINTS=$UNDERSTUDY_FAILPOINTS/$part
         export UNDERSTUDY_GATEWAY__NAME=$part \
             UNDERSTUDY_GATEWAY__LISTEN=${address#http://} UNDERSTUDY_GATEWAY__ADMIN_LISTEN=${admin#http://}
         exec "$binary" --config "$RUN/understudy.toml"
         ;;
     consumer-*)
+        unset UNDERSTUDY_FAILPOINTS
         export UNDERSTUDY_CONSUMER__NAME=$part UNDERSTUDY_CONSUMER__ADMIN_LISTEN=${admin#http://}
         exec "$binary" --config "$RUN/understudy.toml" --target backup
         ;;

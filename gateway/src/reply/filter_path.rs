@@ -3,7 +3,7 @@
 //! A pattern is names with dots between them, where `*` stands for any characters and `**` for any number of names.
 //! Arrays are looked through. What a pattern ends at is kept with everything below it; with `-` in front it is left out.
 
-use serde_json::{Map, Value};
+use super::scan::{Scanner, compact};
 
 /// Patterns of what is kept and what is left out.
 #[derive(Clone, Debug, Default)]
@@ -31,19 +31,18 @@ impl FilterPath {
         self.kept.is_empty() && self.left_out.is_empty()
     }
 
-    /// What is left of a value; an empty object when nothing is.
+    /// What is left of a JSON text; an empty object when nothing is.
     #[must_use]
-    pub fn apply(&self, value: &Value) -> Value {
-        let cut = if self.left_out.is_empty() {
-            Some(value.clone())
-        } else {
-            leave_out(value, &self.left_out.iter().map(Vec::as_slice).collect())
-        };
-        let kept = match cut {
-            Some(value) if !self.kept.is_empty() => keep(&value, &self.kept.iter().map(Vec::as_slice).collect()),
-            cut => cut,
-        };
-        kept.unwrap_or_else(|| Value::Object(Map::new()))
+    pub fn apply(&self, json: &[u8]) -> Vec<u8> {
+        let mut cut = json.to_vec();
+        for (patterns, keeps) in [(&self.left_out, false), (&self.kept, true)] {
+            if !patterns.is_empty() {
+                let mut walk = Walk { scanner: Scanner::new(&cut), out: Vec::new(), keeps, depth: 0 };
+                let is_left = walk.value(&patterns.iter().map(Vec::as_slice).collect());
+                cut = if is_left { walk.out } else { b"{}".to_vec() };
+            }
+        }
+        cut
     }
 }
 
@@ -101,59 +100,97 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn keep(value: &Value, patterns: &Rest<'_>) -> Option<Value> {
-    match value {
-        Value::Object(fields) => {
-            let mut kept = Map::new();
-            for (name, field) in fields {
-                let field = match below(name, patterns) {
-                    None => Some(field.clone()),
-                    Some(rest) if rest.is_empty() => None,
-                    Some(rest) => keep(field, &rest),
-                };
-                if let Some(field) = field {
-                    kept.insert(name.clone(), field);
-                }
-            }
-            (!kept.is_empty()).then_some(Value::Object(kept))
-        }
-        Value::Array(values) => {
-            let kept: Vec<Value> = values.iter().filter_map(|value| keep(value, patterns)).collect();
-            (!kept.is_empty()).then_some(Value::Array(kept))
-        }
-        _ => None,
-    }
+/// Objects deeper than this count as if they were empty.
+const MAX_DEPTH: usize = 200;
+
+/// One walk through a JSON text, which either keeps what patterns end at or leaves it out.
+struct Walk<'a> {
+    scanner: Scanner<'a>,
+    out: Vec<u8>,
+    keeps: bool,
+    depth: usize,
 }
 
-fn leave_out(value: &Value, patterns: &Rest<'_>) -> Option<Value> {
-    match value {
-        Value::Object(fields) => {
-            let mut left = Map::new();
-            for (name, field) in fields {
-                let field = match below(name, patterns) {
-                    None => None,
-                    Some(rest) if rest.is_empty() => Some(field.clone()),
-                    Some(rest) => leave_out(field, &rest),
-                };
-                if let Some(field) = field {
-                    left.insert(name.clone(), field);
-                }
+impl Walk<'_> {
+    /// Writes what is left of the next value; `false` when nothing is.
+    fn value(&mut self, patterns: &Rest<'_>) -> bool {
+        self.depth += 1;
+        let is_left = match self.scanner.peek() {
+            Some(b'{' | b'[') if self.depth > MAX_DEPTH => self.whole(false),
+            Some(b'{') => self.object(patterns),
+            Some(b'[') => self.array(patterns),
+            _ => self.whole(!self.keeps),
+        };
+        self.depth -= 1;
+        is_left
+    }
+
+    fn object(&mut self, patterns: &Rest<'_>) -> bool {
+        self.scanner.enter(b'{');
+        self.out.push(b'{');
+        let mut is_first = true;
+        while let Some(name) = self.scanner.next_name() {
+            let raw = self.scanner.bytes(&name);
+            let text = serde_json::from_slice::<String>(raw).unwrap_or_default();
+            let before = self.out.len();
+            if !is_first {
+                self.out.push(b',');
             }
-            (!left.is_empty()).then_some(Value::Object(left))
+            self.out.extend_from_slice(raw);
+            self.out.push(b':');
+            let is_left = match below(&text, patterns) {
+                None => self.whole(self.keeps),
+                Some(rest) if rest.is_empty() => self.whole(!self.keeps),
+                Some(rest) => self.value(&rest),
+            };
+            if is_left {
+                is_first = false;
+            } else {
+                self.out.truncate(before);
+            }
         }
-        Value::Array(values) => {
-            let left: Vec<Value> = values.iter().filter_map(|value| leave_out(value, patterns)).collect();
-            (!left.is_empty()).then_some(Value::Array(left))
+        self.out.push(b'}');
+        !is_first
+    }
+
+    fn array(&mut self, patterns: &Rest<'_>) -> bool {
+        self.scanner.enter(b'[');
+        self.out.push(b'[');
+        let mut is_first = true;
+        while self.scanner.next_item() {
+            let before = self.out.len();
+            if !is_first {
+                self.out.push(b',');
+            }
+            if self.value(patterns) {
+                is_first = false;
+            } else {
+                self.out.truncate(before);
+            }
         }
-        scalar => Some(scalar.clone()),
+        self.out.push(b']');
+        !is_first
+    }
+
+    /// Writes the next value or passes over it.
+    fn whole(&mut self, is_kept: bool) -> bool {
+        let value = self.scanner.value();
+        if is_kept {
+            compact(self.scanner.bytes(&value), &mut self.out);
+        }
+        is_kept
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
+
+    fn applied(filter: &str, value: &Value) -> Value {
+        serde_json::from_slice(&FilterPath::parse(filter).apply(value.to_string().as_bytes())).unwrap()
+    }
 
     #[test]
     fn as_elasticsearch_filters() {
@@ -178,8 +215,10 @@ mod tests {
             ("items,-items.index", json!({"items": [{"create": {"_id": "2", "_seq_no": 6, "_shards": {"total": 1}}}]})),
             ("items.create._shards", json!({"items": [{"create": {"_shards": {"total": 1}}}]})),
         ] {
-            assert_eq!(FilterPath::parse(filter).apply(&reply), wanted, "{filter}");
+            assert_eq!(applied(filter, &reply), wanted, "{filter}");
         }
-        assert_eq!(FilterPath::parse("a\\.b").apply(&json!({"a.b": 1, "a": {"b": 2}})), json!({"a.b": 1}));
+        assert_eq!(applied("a\\.b", &json!({"a.b": 1, "a": {"b": 2}})), json!({"a.b": 1}));
+        let exact = FilterPath::parse("-b").apply(br#"{"a": [1.0E10, 123456789012345678901234567890], "b":1}"#);
+        assert_eq!(exact, br#"{"a":[1.0E10,123456789012345678901234567890]}"#);
     }
 }

@@ -1,62 +1,75 @@
 //! Indents JSON as Elasticsearch's `?pretty` does (Jackson's default printer, two spaces, a line break at the end).
 
-use serde_json::Value;
+use super::scan::Scanner;
 
-pub(super) fn print(value: &Value) -> String {
-    let mut out = String::new();
-    write(value, 0, &mut out);
-    out.push('\n');
+/// What is nested deeper than this is not indented at all: lines would be longer than what stands in them.
+const MAX_DEPTH: usize = 200;
+
+/// Indents a JSON text; names, strings and numbers keep their bytes.
+pub(super) fn print(json: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len() * 2);
+    let mut scanner = Scanner::new(json);
+    let mut depth = 0usize;
+    while let Some(next) = scanner.peek() {
+        match next {
+            b'{' | b'[' => {
+                let end = if next == b'{' { b'}' } else { b']' };
+                scanner.enter(next);
+                out.push(next);
+                if scanner.enter(end).is_some() {
+                    out.extend([b' ', end]);
+                } else {
+                    depth += 1;
+                    if depth > MAX_DEPTH {
+                        return json.to_vec();
+                    }
+                    break_line(depth, &mut out);
+                }
+            }
+            b'}' | b']' => {
+                scanner.enter(next);
+                depth = depth.saturating_sub(1);
+                break_line(depth, &mut out);
+                out.push(next);
+            }
+            b',' => {
+                scanner.enter(next);
+                out.push(next);
+                break_line(depth, &mut out);
+            }
+            b':' => {
+                scanner.enter(next);
+                out.extend_from_slice(b" : ");
+            }
+            _ => {
+                let value = scanner.value();
+                out.extend_from_slice(scanner.bytes(&value));
+            }
+        }
+    }
+    out.push(b'\n');
     out
 }
 
-fn write(value: &Value, depth: usize, out: &mut String) {
-    match value {
-        Value::Object(fields) if fields.is_empty() => out.push_str("{ }"),
-        Value::Array(values) if values.is_empty() => out.push_str("[ ]"),
-        Value::Object(fields) => {
-            out.push('{');
-            for (place, (name, field)) in fields.iter().enumerate() {
-                out.push_str(if place == 0 { "\n" } else { ",\n" });
-                indent(depth + 1, out);
-                out.push_str(&Value::from(name.as_str()).to_string());
-                out.push_str(" : ");
-                write(field, depth + 1, out);
-            }
-            out.push('\n');
-            indent(depth, out);
-            out.push('}');
-        }
-        Value::Array(values) => {
-            out.push('[');
-            for (place, item) in values.iter().enumerate() {
-                out.push_str(if place == 0 { "\n" } else { ",\n" });
-                indent(depth + 1, out);
-                write(item, depth + 1, out);
-            }
-            out.push('\n');
-            indent(depth, out);
-            out.push(']');
-        }
-        scalar => out.push_str(&scalar.to_string()),
-    }
-}
-
-fn indent(depth: usize, out: &mut String) {
-    out.extend(std::iter::repeat_n("  ", depth));
+fn break_line(depth: usize, out: &mut Vec<u8>) {
+    out.push(b'\n');
+    out.extend(std::iter::repeat_n(b"  ", depth).flatten());
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn as_elasticsearch_prints_it() {
-        let printed = print(&json!({"took": 1, "empty": {}, "none": [], "items": [{"a": "x\"y"}, 2]}));
-        assert_eq!(
-            printed,
-            "{\n  \"took\" : 1,\n  \"empty\" : { },\n  \"none\" : [ ],\n  \"items\" : [\n    {\n      \"a\" : \"x\\\"y\"\n    },\n    2\n  ]\n}\n"
-        );
+        let printed = print(br#"{"took":1,"empty":{},"none":[ ],"items":[{"a":"x\"y"},1.0E10]}"#);
+        let wanted = "{\n  \"took\" : 1,\n  \"empty\" : { },\n  \"none\" : [ ],\n  \"items\" : [\n    {\n      \"a\" : \"x\\\"y\"\n    },\n    1.0E10\n  ]\n}\n";
+        assert_eq!(str::from_utf8(&printed), Ok(wanted));
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(print(deep.as_bytes()), deep.as_bytes());
     }
 }

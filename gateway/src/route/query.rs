@@ -36,6 +36,11 @@ impl Query {
         self.parameters.remove(name)
     }
 
+    /// Sets a parameter.
+    pub fn put(&mut self, name: &str, value: &str) {
+        self.parameters.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Takes a flag out: present without a value, or `true`.
     ///
     /// # Errors

@@ -82,7 +82,8 @@ pub(super) fn is_harmless(method: &Method, parts: &[&str]) -> bool {
 /// What is said of a write that is not replicated: what can be done instead.
 pub(super) fn refusal(method: &Method, path: &str, parts: &[&str]) -> Refusal {
     let instead = match parts {
-        [_, "_update", _] => "updates are not replicated yet; read the document and index it whole",
+        [_, "_update"] => "an update needs an id: POST /{index}/_update/{id}",
+        [_, "_doc", _, "_update"] => "use POST /{index}/_update/{id}",
         [_, "_update_by_query" | "_delete_by_query"] | ["_reindex"] => {
             "by-query writes are not replicated yet; search, and write the documents with _bulk"
         }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::plan::{AnswerShape, refused_whole};
 
@@ -36,50 +37,53 @@ pub enum Outcome {
         /// Because of what its index was at that moment (blocked, closed, gone), and not of the request.
         by_state: bool,
     },
+    /// An update whose script left a document alone that is not there (`noop` without a sequence number).
+    NothingThere,
     /// It may have been done.
     Unknown(String),
 }
 
 /// What was done.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
     /// Concrete index.
-    #[serde(rename = "_index")]
     pub index: String,
     /// Id.
-    #[serde(rename = "_id")]
     pub id: String,
-    /// `created`, `updated`, `deleted`, `not_found`.
+    /// `created`, `updated`, `deleted`, `not_found`, `noop`.
     pub result: String,
     /// Place among the writes of its shard.
-    #[serde(rename = "_seq_no")]
     pub seq_no: u64,
     /// Term of the shard's primary.
-    #[serde(rename = "_primary_term")]
     pub primary_term: u64,
     /// What an update made of the document, on one line.
-    #[serde(skip)]
     pub source: Option<Bytes>,
 }
 
 #[derive(Deserialize)]
-struct BulkBody {
+struct BulkBody<'a> {
     ingest_took: Option<i64>,
-    items: Vec<BulkItem>,
+    #[serde(borrow)]
+    items: Vec<BulkItem<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum BulkItem {
-    Index(ItemBody),
-    Create(ItemBody),
-    Delete(ItemBody),
-    Update(ItemBody),
+enum BulkItem<'a> {
+    #[serde(borrow)]
+    Index(ItemBody<'a>),
+    #[serde(borrow)]
+    Create(ItemBody<'a>),
+    #[serde(borrow)]
+    Delete(ItemBody<'a>),
+    #[serde(borrow)]
+    Update(ItemBody<'a>),
 }
 
+/// An item of a bulk, or the answer to a write of one document.
 #[derive(Deserialize)]
-struct ItemBody {
-    status: u16,
+struct ItemBody<'a> {
+    status: Option<u16>,
     #[serde(rename = "_index")]
     index: Option<String>,
     #[serde(rename = "_id")]
@@ -89,7 +93,21 @@ struct ItemBody {
     seq_no: Option<u64>,
     #[serde(rename = "_primary_term")]
     primary_term: Option<u64>,
+    #[serde(borrow)]
+    get: Option<GetBody<'a>>,
     error: Option<ErrorBody>,
+}
+
+/// The document after an update.
+#[derive(Deserialize)]
+struct GetBody<'a> {
+    found: Option<bool>,
+    #[serde(rename = "_seq_no")]
+    seq_no: Option<u64>,
+    #[serde(rename = "_primary_term")]
+    primary_term: Option<u64>,
+    #[serde(rename = "_source", borrow)]
+    source: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -140,40 +158,78 @@ fn read_bulk(status: StatusCode, body: &Bytes, items: usize) -> Answer {
     if bulk.items.len() != items {
         return Answer::Unknown(format!("the primary answered {} items of {items}", bulk.items.len()));
     }
-    let outcomes = bulk
-        .items
-        .into_iter()
-        .map(|item| match item {
-            BulkItem::Index(item) | BulkItem::Create(item) | BulkItem::Delete(item) | BulkItem::Update(item) => {
-                item_outcome(item)
-            }
-        })
-        .collect();
-    Answer::Items { outcomes, pipeline_ran: bulk.ingest_took.is_some() }
+    let outcomes = bulk.items.into_iter().map(|item| match item {
+        BulkItem::Index(item) | BulkItem::Create(item) | BulkItem::Delete(item) => item_outcome(item, None),
+        BulkItem::Update(item) => item_outcome(item, Some(body)),
+    });
+    Answer::Items { outcomes: outcomes.collect(), pipeline_ran: bulk.ingest_took.is_some() }
 }
 
-fn item_outcome(item: ItemBody) -> Outcome {
-    match (item.status, item.index, item.id, item.result, item.seq_no, item.primary_term) {
-        // A delete that found nothing moves the tombstone: it has a sequence number and is done.
-        (200..=299 | 404, Some(index), Some(id), Some(result), Some(seq_no), Some(primary_term)) => {
-            Outcome::Done(Done { index, id, result, seq_no, primary_term, source: None })
-        }
-        (409, ..) => Outcome::Conflict,
-        (status @ 400..=499, ..) if status != 408 => refused(status, item.error.as_ref()),
-        (status, ..) => Outcome::Unknown(format!("the primary answered status {status} for the document")),
+/// What became of an item; of an update its source is cut out of the answer's `body`.
+fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
+    let Some(status) = item.status else {
+        return Outcome::Unknown("the primary answered no status for the document".to_owned());
+    };
+    match status {
+        409 => return Outcome::Conflict,
+        200..=299 | 404 => {}
+        400..=499 if status != 408 => return refused(status, item.error.as_ref()),
+        _ => return Outcome::Unknown(format!("the primary answered status {status} for the document")),
     }
+    let source = body.and_then(|body| stored(&item, body));
+    match (item.index, item.id, item.result, item.seq_no, item.primary_term) {
+        // A delete that found nothing moves the tombstone: it has a sequence number and is done.
+        (Some(index), Some(id), Some(result), Some(seq_no), Some(primary_term)) => {
+            Outcome::Done(Done { index, id, result, seq_no, primary_term, source })
+        }
+        (.., Some(result), None, None)
+            if body.is_some()
+                && status == 200
+                && result == "noop"
+                && item.get.is_some_and(|get| get.found == Some(false)) =>
+        {
+            Outcome::NothingThere
+        }
+        _ if status == 404 => refused(status, item.error.as_ref()),
+        _ => Outcome::Unknown(format!("the primary answered status {status} and not what it did to the document")),
+    }
+}
+
+/// The document that an update left, as a record holds it. Line breaks within JSON stand between tokens only, where a space
+/// means the same.
+fn stored(item: &ItemBody<'_>, body: &Bytes) -> Option<Bytes> {
+    let is_there = matches!(item.result.as_deref(), Some("created" | "updated" | "noop"));
+    let get = item.get.as_ref().filter(|get| is_there && get.found != Some(false))?;
+    let is_of = |told: Option<u64>, done: Option<u64>| told.is_none() || told == done;
+    if !is_of(get.seq_no, item.seq_no) || !is_of(get.primary_term, item.primary_term) {
+        return None;
+    }
+    let source = get.source?.get().as_bytes();
+    if memchr::memchr2(b'\n', b'\r', source).is_none() {
+        return Some(body.slice_ref(source));
+    }
+    let spaced = source.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte });
+    Some(spaced.collect::<Vec<u8>>().into())
 }
 
 fn refused(status: u16, error: Option<&ErrorBody>) -> Outcome {
     let kind = error.and_then(|error| error.kind.as_deref());
-    Outcome::Refused { status, by_state: matches!(status, 403 | 404) || kind == Some("index_closed_exception") }
+    // An update of a document that is not there is refused because of the document, not of its index.
+    let by_state = matches!(status, 403 | 404) && kind != Some("document_missing_exception");
+    Outcome::Refused { status, by_state: by_state || kind == Some("index_closed_exception") }
 }
 
 fn read_document(status: StatusCode, body: &Bytes) -> Answer {
-    let done = serde_json::from_slice::<Done>(body);
-    let outcome = match (status.as_u16(), done) {
-        (200 | 201 | 404, Ok(done)) => Outcome::Done(done),
+    let outcome = match (status.as_u16(), serde_json::from_slice::<ItemBody<'_>>(body)) {
         (409, _) => Outcome::Conflict,
+        (code @ (200 | 201 | 404), Ok(item)) if item.error.is_none() => {
+            match item_outcome(ItemBody { status: Some(code), ..item }, Some(body)) {
+                Outcome::Unknown(_) => {
+                    return Answer::Unknown("the primary's answer is not that of a write".to_owned());
+                }
+                outcome => outcome,
+            }
+        }
         (400 | 403 | 404, _) => {
             let whole = serde_json::from_slice::<WholeError>(body).ok();
             refused(status.as_u16(), whole.map(|whole| whole.error).as_ref())
@@ -219,6 +275,59 @@ mod tests {
         assert!(matches!(outcomes[4], Outcome::Unknown(_)));
         assert_eq!(outcomes[5], Outcome::Refused { status: 404, by_state: true });
         assert!(matches!(outcomes[6], Outcome::Unknown(_)), "done without a sequence number is not done");
+    }
+
+    #[test]
+    fn updates_tell_what_they_left() {
+        let body = concat!(
+            "{\"took\":1,\"errors\":true,\"items\":[",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"1\",\"result\":\"updated\",\"_seq_no\":7,\"_primary_term\":2,",
+            "\"get\":{\"_seq_no\":7,\"_primary_term\":2,\"found\":true,\"_source\":{\"a\": 1.10,\r\n \"b\":\"x\\ny\"}},\"status\":200}},",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"2\",\"result\":\"noop\",\"_seq_no\":3,\"_primary_term\":2,",
+            "\"get\":{\"_seq_no\":3,\"_primary_term\":2,\"found\":true,\"_source\":{\"n\":1e3}},\"status\":200}},",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"3\",\"result\":\"deleted\",\"_seq_no\":8,\"_primary_term\":2,",
+            "\"get\":{\"_seq_no\":8,\"found\":true},\"status\":200}},",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"4\",\"_version\":-1,\"result\":\"noop\",\"get\":{\"found\":false},\"status\":200}},",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"5\",\"status\":404,\"error\":{\"type\":\"document_missing_exception\"}}},",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"6\",\"status\":404,\"error\":{\"type\":\"index_not_found_exception\"}}},",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"7\",\"result\":\"updated\",\"_seq_no\":7,\"_primary_term\":2,",
+            "\"get\":{\"_seq_no\":6,\"found\":true,\"_source\":{}},\"status\":200}},",
+            "{\"update\":{\"_index\":\"i\",\"_id\":\"8\",\"result\":\"noop\",\"status\":200}},",
+            "{\"index\":{\"_index\":null,\"_id\":null,\"status\":400,\"error\":{\"type\":\"illegal_argument_exception\"}}}]}"
+        );
+        let Answer::Items { outcomes, .. } = bulk(200, body, 9) else { panic!("items") };
+        let source = |place: usize| match &outcomes[place] {
+            Outcome::Done(done) => done.source.as_deref().map(|source| str::from_utf8(source).unwrap()),
+            outcome => panic!("{outcome:?}"),
+        };
+        assert_eq!(source(0), Some(r#"{"a": 1.10,   "b":"x\ny"}"#));
+        assert_eq!(source(1), Some(r#"{"n":1e3}"#));
+        assert_eq!((source(2), source(6)), (None, None), "a source of another moment is none");
+        assert_eq!(outcomes[3], Outcome::NothingThere);
+        assert_eq!(outcomes[4], Outcome::Refused { status: 404, by_state: false });
+        assert_eq!(outcomes[5], Outcome::Refused { status: 404, by_state: true });
+        assert!(matches!(outcomes[7], Outcome::Unknown(_)));
+        assert_eq!(outcomes[8], Outcome::Refused { status: 400, by_state: false });
+    }
+
+    #[test]
+    fn a_single_update_tells_what_it_left() {
+        let read = |status: u16, body: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            match Answer::read(AnswerShape::Document, status, &Bytes::copy_from_slice(body.as_bytes()), 1) {
+                Answer::Items { mut outcomes, .. } => outcomes.remove(0),
+                answer => Outcome::Unknown(format!("{answer:?}")),
+            }
+        };
+        let done = r#"{"_index":"i","_id":"1","result":"created","_seq_no":0,"_primary_term":1,"get":{"_seq_no":0,"found":true,"_source":{"a":1}}}"#;
+        assert!(matches!(read(201, done), Outcome::Done(done) if done.source.as_deref() == Some(&b"{\"a\":1}"[..])));
+        let none = r#"{"_index":"i","_id":"1","_version":-1,"result":"noop","get":{"found":false}}"#;
+        assert_eq!(read(200, none), Outcome::NothingThere);
+        let missing = r#"{"error":{"root_cause":[],"type":"document_missing_exception","reason":"r"},"status":404}"#;
+        assert_eq!(read(404, missing), Outcome::Refused { status: 404, by_state: false });
+        let found_nothing = r#"{"_index":"i","_id":"1","result":"not_found","_seq_no":8,"_primary_term":2}"#;
+        assert!(matches!(read(404, found_nothing), Outcome::Done(_)));
+        assert_eq!(read(404, "{}"), Outcome::Refused { status: 404, by_state: true });
     }
 
     #[test]

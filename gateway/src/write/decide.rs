@@ -1,4 +1,4 @@
-//! What is published of a write, and what its client may be told.
+//! What is published of a write, and what must be observed before its client may be told.
 //!
 //! An effect is taken from the request only when what it assumes of its index was true while the primary applied it.
 
@@ -9,6 +9,7 @@ use std::{
 
 use understudy_common::{
     bulk::Action,
+    document::DocumentKey,
     effect::{DocumentState, Effect},
     record::IndexNeed,
     state::{IndexLookup, IndexState, Sight},
@@ -24,73 +25,75 @@ use crate::refusal::Refusal;
 /// What follows from an answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// What is published, whatever else is in doubt.
+    /// What is published as the primary's answer claims it, whatever else is in doubt.
     pub effects: Vec<Effect>,
     /// What the effects need of their indices.
     pub indices: BTreeMap<Arc<str>, IndexNeed>,
-    /// Why the intent stays open; `None` when every item is settled by its effect or had none.
-    pub doubt: Option<Doubt>,
+    /// What must be read back from the primary, because the request may not hold what was stored.
+    pub observe: Vec<Doubtful>,
+    /// Why the outcome of an item is unknown: such an intent is settled by the reconciler alone (`unknown_waits`).
+    pub unknown: Option<String>,
 }
 
-/// Why a write is not settled.
+/// A document whose state the request and its answer do not tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// The primary wrote it, and the request may not hold what it stored.
-    Untrusted(String),
-    /// The primary may have written it.
-    Unknown(String),
-}
-
-impl Doubt {
-    /// The error that the client gets.
-    #[must_use]
-    pub fn refusal(&self) -> Refusal {
-        match self {
-            Self::Untrusted(reason) => Refusal::replication_pending(format!(
-                "{reason}: the primary has the write and the targets do not have it yet; do not send it again, read it"
-            )),
-            Self::Unknown(reason) => Refusal::outcome_unknown(format!(
-                "{reason}: whether the primary has the write is unknown; read before you send it again"
-            )),
-        }
-    }
-
-    /// Of two doubts the one that says less.
-    fn graver(self, other: Option<Self>) -> Self {
-        match other {
-            Some(unknown @ Self::Unknown(_)) => unknown,
-            _ => self,
-        }
-    }
+pub struct Doubtful {
+    /// Where it is looked for.
+    pub key: DocumentKey,
+    /// Why.
+    pub reason: String,
+    /// The sequence number that the answer gives, where a pipeline may have given the document another routing: when the
+    /// look finds another one, the document is looked for in the other shards too.
+    pub written: Option<u64>,
 }
 
 /// Refuses what is known not to be replicable before anything is written.
 ///
 /// # Errors
-/// For aliases and data streams, and for indices whose pipelines would change what is stored.
+/// For data streams.
 pub fn check_before(items: &[PlannedItem], before: &Sight) -> Result<(), Refusal> {
-    let mut seen = BTreeSet::new();
-    for item in items {
-        let index = &item.key.index;
-        if !seen.insert((index, item.action == Action::Delete)) {
-            continue;
-        }
-        let refuse = |what: &str| Err(Refusal::not_replicated(format!("{}nothing was executed: {what}", item.place())));
-        match before.lookup(index) {
-            IndexLookup::Other | IndexLookup::Alias(_) => {
-                return refuse(&format!(
-                    "[{index}] is an alias or a data stream, through which writes are not replicated yet: write to the concrete index"
-                ));
-            }
-            IndexLookup::Concrete(state) if state.has_pipeline => {
-                return refuse(&format!(
-                    "index [{index}] has a default or final pipeline, whose results are not replicated yet: remove it (index.default_pipeline, index.final_pipeline) and run it before you write"
-                ));
-            }
-            _ => {}
+    for (name, item) in once_each(items) {
+        if *before.lookup(name) == IndexLookup::Other {
+            return Err(refuse(item, &format!("[{name}] is a data stream, which is not replicated yet")));
         }
     }
     Ok(())
+}
+
+/// Refuses what could lead from an index that is not replicated into one that is.
+///
+/// # Errors
+/// For aliases, data streams and pipelines.
+pub fn check_unplaced(items: &[PlannedItem], before: &Sight) -> Result<(), Refusal> {
+    if let Some(item) = items.iter().find(|item| item.pipeline) {
+        return Err(refuse(item, "a pipeline may lead to an index that is replicated"));
+    }
+    for (name, item) in once_each(items) {
+        match before.lookup(name) {
+            IndexLookup::Other | IndexLookup::Alias(_) => {
+                let what = format!(
+                    "[{name}] is an alias or a data stream, which may lead to an index that is replicated: write to the concrete index"
+                );
+                return Err(refuse(item, &what));
+            }
+            IndexLookup::Concrete(state) if state.has_pipeline => {
+                let what = format!(
+                    "index [{name}] has a default or final pipeline, which may lead to an index that is replicated"
+                );
+                return Err(refuse(item, &what));
+            }
+            IndexLookup::Concrete(_) | IndexLookup::Absent => {}
+        }
+    }
+    Ok(())
+}
+
+fn once_each(items: &[PlannedItem]) -> BTreeMap<&Arc<str>, &PlannedItem> {
+    items.iter().rev().map(|item| (&item.key.index, item)).collect()
+}
+
+fn refuse(item: &PlannedItem, what: &str) -> Refusal {
+    Refusal::not_replicated(format!("{}nothing was executed: {what}", item.place()))
 }
 
 /// Decides what is published of a write that the primary answered.
@@ -100,101 +103,144 @@ pub fn check_before(items: &[PlannedItem], before: &Sight) -> Result<(), Refusal
 pub fn decide(epoch: u64, items: &[PlannedItem], before: &Sight, answer: Answer, after: Option<&Sight>) -> Decision {
     let (outcomes, pipeline_ran) = match answer {
         Answer::Refused(_) => return Decision::default(),
-        Answer::Unknown(reason) => return Decision { doubt: Some(Doubt::Unknown(reason)), ..Decision::default() },
+        Answer::Unknown(reason) => return Decision { unknown: Some(reason), ..Decision::default() },
         Answer::Items { outcomes, pipeline_ran } => (outcomes, pipeline_ran),
     };
     let moved = after.is_none_or(|after| after.state != before.state);
     let mut decision = Decision::default();
     let mut trusted: BTreeMap<&Arc<str>, Result<Arc<IndexState>, String>> = BTreeMap::new();
     for (item, outcome) in items.iter().zip(outcomes) {
-        let doubt = match outcome {
+        let mut doubt = |key: DocumentKey, reason: String, written: Option<u64>| {
+            decision.observe.push(Doubtful { key, reason, written });
+        };
+        let done = match outcome {
             // A coordinating node that lost a shard tries again by itself and meets its own first try, or an index that was
-            // blocked, closed or deleted since.
+            // blocked, closed or deleted since (`observe_409`).
             Outcome::Conflict if moved => {
-                Some(Doubt::Unknown("a version conflict while the cluster state moved".to_owned()))
+                let reason = "a version conflict while the cluster state moved";
+                meant(item, before, after).into_iter().for_each(|key| doubt(key, reason.to_owned(), None));
+                continue;
             }
             Outcome::Refused { by_state: true, status } if moved => {
-                Some(Doubt::Unknown(format!("refused with {status} while the cluster state moved")))
+                let reason = format!("refused with {status} while the cluster state moved");
+                meant(item, before, after).into_iter().for_each(|key| doubt(key, reason.clone(), None));
+                continue;
             }
-            Outcome::Conflict | Outcome::Refused { .. } => None,
-            Outcome::Unknown(reason) => Some(Doubt::Unknown(reason)),
-            Outcome::Done(_) if pipeline_ran && item.action != Action::Delete => {
-                Some(Doubt::Untrusted("an ingest pipeline ran".to_owned()))
+            Outcome::Conflict | Outcome::Refused { .. } => continue,
+            Outcome::Unknown(reason) => {
+                decision.unknown = Some(reason);
+                continue;
             }
-            Outcome::Done(done) => {
-                let state = trusted.entry(&item.key.index).or_insert_with(|| trust(&item.key.index, before, after));
-                match state.clone().and_then(|state| Ok((effect(epoch, item, &done)?, state))) {
-                    Ok((effect, state)) => {
-                        decision.indices.insert(
-                            item.key.index.clone(),
-                            IndexNeed {
-                                uuid: state.uuid.clone(),
-                                mapping: state.mapping_version,
-                                shards: state.shards,
-                            },
-                        );
-                        decision.effects.push(effect);
-                        None
-                    }
-                    Err(reason) => Some(Doubt::Untrusted(reason)),
-                }
+            // It acknowledges that the document is not there, which another gateway may not have published.
+            Outcome::NothingThere => {
+                let reason = "an update that left nothing";
+                meant(item, before, after).into_iter().for_each(|key| doubt(key, reason.to_owned(), None));
+                continue;
             }
+            Outcome::Done(done) => done,
         };
-        if let Some(doubt) = doubt {
-            decision.doubt = Some(doubt.graver(decision.doubt.take()));
+        let asked = before.resolve(&item.key);
+        let stores_request = matches!(item.action, Action::Index | Action::Create);
+        let state = trusted.entry(&item.key.index).or_insert_with(|| trust(&item.key.index, before, after)).clone();
+        let has_pipeline = state.as_ref().is_ok_and(|state| state.has_pipeline);
+        // Where the request was stored, and not what an update made of it.
+        let landed = DocumentKey {
+            index: done.index.as_str().into(),
+            id: done.id.as_str().into(),
+            routing: if *done.index == *asked.index || item.key.routing.is_some() {
+                asked.routing.clone()
+            } else {
+                None
+            },
+        };
+        if stores_request && (pipeline_ran || item.pipeline || has_pipeline) {
+            doubt(landed, "an ingest pipeline ran".to_owned(), Some(done.seq_no));
+            continue;
+        }
+        match state.and_then(|state| {
+            let key = claimed_key(asked, &done)?;
+            Ok((effect(epoch, item, key, &done)?, state))
+        }) {
+            Ok((effect, state)) => {
+                decision.indices.insert(
+                    effect.key.index.clone(),
+                    IndexNeed { uuid: state.uuid.clone(), mapping: state.mapping_version, shards: state.shards },
+                );
+                decision.effects.push(effect);
+            }
+            Err(reason) => doubt(landed, reason, stores_request.then_some(done.seq_no)),
         }
     }
     decision
 }
 
-/// The state of an index that its effects may assume, or why none may be assumed.
-fn trust(index: &Arc<str>, before: &Sight, after: Option<&Sight>) -> Result<Arc<IndexState>, String> {
+/// The documents that an item may have reached: the aliases may have turned meanwhile.
+fn meant(item: &PlannedItem, before: &Sight, after: Option<&Sight>) -> BTreeSet<DocumentKey> {
+    std::iter::once(before).chain(after).map(|sight| sight.resolve(&item.key)).collect()
+}
+
+/// The state of the index behind a name that its effects may assume, or why none may be assumed.
+fn trust(name: &Arc<str>, before: &Sight, after: Option<&Sight>) -> Result<Arc<IndexState>, String> {
     let Some(after) = after else {
         return Err("the cluster state could not be looked at after the write".to_owned());
     };
     if before.state.cluster_uuid != after.state.cluster_uuid {
         return Err("another cluster stands behind the primary's address".to_owned());
     }
-    match (before.lookup(index), after.lookup(index)) {
+    match (before.lookup(name), after.lookup(name)) {
         (_, IndexLookup::Concrete(after)) if !after.shards.is_valid() => {
-            Err(format!("the shards of index [{index}] cannot be understood"))
+            Err(format!("the shards of index [{name}] cannot be understood"))
         }
-        (IndexLookup::Concrete(before), IndexLookup::Concrete(after)) => {
-            if before.uuid != after.uuid {
-                Err(format!("index [{index}] was made anew during the write"))
-            } else if before.settings_version != after.settings_version || after.has_pipeline {
-                Err(format!("the settings of index [{index}] changed during the write"))
-            } else {
-                Ok(after.clone())
+        (IndexLookup::Concrete(before), IndexLookup::Concrete(after)) => unchanged(name, before, after),
+        (IndexLookup::Alias(before), IndexLookup::Alias(after)) => match (&before.write, &after.write) {
+            (Some(before), Some(after)) if before.index == after.index && before.routing == after.routing => {
+                if !after.state.shards.is_valid() {
+                    return Err(format!("the shards of index [{}] cannot be understood", after.index));
+                }
+                unchanged(&after.index, &before.state, &after.state)
             }
-        }
+            _ => Err(format!("the alias [{name}] changed during the write")),
+        },
         // The write itself, or another one at that time, created it; its settings are still those it was created with.
-        (IndexLookup::Absent, IndexLookup::Concrete(after)) if after.settings_version == 1 && !after.has_pipeline => {
-            Ok(after.clone())
-        }
+        (IndexLookup::Absent, IndexLookup::Concrete(after)) if after.settings_version == 1 => Ok(after.clone()),
         (IndexLookup::Absent, IndexLookup::Concrete(_)) => {
-            Err(format!("index [{index}] was created during the write, and its settings changed or name a pipeline"))
+            Err(format!("index [{name}] was created during the write, and its settings changed"))
         }
-        _ => Err(format!("index [{index}] is not what it was before the write")),
+        _ => Err(format!("index [{name}] is not what it was before the write")),
     }
 }
 
-fn effect(epoch: u64, item: &PlannedItem, done: &Done) -> Result<Effect, String> {
-    if done.index != *item.key.index || done.id != *item.key.id {
-        return Err(format!(
-            "the primary wrote [{}/{}] where [{}] was meant",
-            done.index,
-            done.id,
-            item.key.record_key()
-        ));
+/// `settings_version` is compared and not the names of pipelines, which may come and go.
+fn unchanged(index: &str, before: &IndexState, after: &Arc<IndexState>) -> Result<Arc<IndexState>, String> {
+    if before.uuid != after.uuid {
+        Err(format!("index [{index}] was made anew during the write"))
+    } else if before.settings_version != after.settings_version {
+        Err(format!("the settings of index [{index}] changed during the write"))
+    } else {
+        Ok(after.clone())
     }
-    let state = match (done.result.as_str(), &item.source) {
-        ("created" | "updated", Some(source)) => DocumentState::Put(source.clone()),
-        ("deleted" | "not_found", None) => DocumentState::Deleted,
-        (result, _) => return Err(format!("the primary answered [{result}] to [{}]", item.action.name())),
+}
+
+/// The document that was written, when it is the one that was meant.
+fn claimed_key(asked: DocumentKey, done: &Done) -> Result<DocumentKey, String> {
+    if done.index != *asked.index || done.id != *asked.id {
+        let (index, id) = (&done.index, &done.id);
+        return Err(format!("the primary wrote [{index}/{id}] where [{}] was meant", asked.record_key()));
+    }
+    Ok(asked)
+}
+
+fn effect(epoch: u64, item: &PlannedItem, key: DocumentKey, done: &Done) -> Result<Effect, String> {
+    let state = match (item.action, done.result.as_str(), &item.source, &done.source) {
+        (Action::Index | Action::Create, "created" | "updated", Some(source), _)
+        | (Action::Update, "created" | "updated" | "noop", _, Some(source)) => DocumentState::Put(source.clone()),
+        (Action::Delete, "deleted" | "not_found", None, _) | (Action::Update, "deleted", _, _) => {
+            DocumentState::Deleted
+        }
+        (action, result, ..) => return Err(format!("the primary answered [{result}] to [{}]", action.name())),
     };
     let version = PackedVersion::pack(epoch, done.primary_term, done.seq_no).map_err(|error| error.to_string())?;
-    Ok(Effect::claimed(item.key.clone(), version, state))
+    Ok(Effect { client_version: item.client_version, ..Effect::claimed(key, version, state) })
 }
 
 #[cfg(test)]

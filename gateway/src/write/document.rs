@@ -1,11 +1,16 @@
-//! Planning writes of one document: `_doc`, `_create`, `DELETE`.
+//! Planning writes of one document: `_doc`, `_create`, `DELETE`; `_update` is planned in [`update`].
 
 use bytes::Bytes;
 use hyper::Method;
 use serde::de::IgnoredAny;
 use understudy_common::{bulk::Action, cluster::path_part, document::DocumentKey};
 
-use super::plan::{AnswerShape, Limits, PlannedItem, PlannedWrite, SHARED_PARAMETERS};
+use super::{
+    plan::{
+        AnswerShape, Limits, PlannedItem, PlannedWrite, SHARED_PARAMETERS, VERSION_WITHOUT_ID, client_version, invalid,
+    },
+    update,
+};
 use crate::{
     document_id::IdGenerator,
     refusal::Refusal,
@@ -26,6 +31,7 @@ pub fn plan(
 ) -> Result<PlannedWrite, Refusal> {
     let reply = ReplyShape::take(&mut query)?;
     let action = match (route.operation, query.take("op_type").as_deref()) {
+        (DocumentOperation::Update, None) => return update::plan(route, query, body, reply, limits),
         (DocumentOperation::Delete, None) => Action::Delete,
         (DocumentOperation::Create, None | Some("create")) | (DocumentOperation::Index, Some("create")) => {
             Action::Create
@@ -36,8 +42,13 @@ pub fn plan(
         }
     };
     let mut allowed = SHARED_PARAMETERS.to_vec();
-    allowed.extend(["if_seq_no", "if_primary_term"]);
+    // `pipeline` and `require_alias` the primary refuses in a delete, in its own words.
+    allowed.extend(["if_seq_no", "if_primary_term", "version", "version_type", "pipeline", "require_alias"]);
     query.only(&allowed)?;
+    let client_version = client_version(action, query.get("version_type"), url_version(&query)?)?;
+    if route.id.is_none() && (query.get("version").is_some() || query.get("version_type").is_some()) {
+        return Err(invalid(VERSION_WITHOUT_ID));
+    }
     if route.id.is_none() && query.get("if_seq_no").is_some() {
         return Err(Refusal::malformed("if_seq_no needs the _id of the document that is compared"));
     }
@@ -48,8 +59,8 @@ pub fn plan(
         key: DocumentKey { index: route.index.as_str().into(), id: id.as_str().into(), routing },
         action,
         source,
-        client_version: None,
-        pipeline: false,
+        client_version,
+        pipeline: action != Action::Delete && query.get("pipeline").is_some_and(|name| name != "_none"),
         line: None,
     };
     item.check_size(limits)?;
@@ -64,6 +75,19 @@ pub fn plan(
     })
 }
 
+/// The version of a query, where it is the client's own. Elasticsearch reads more as a number than this (other scripts'
+/// digits), so that what is not understood must not pass.
+fn url_version(query: &Query) -> Result<Option<u64>, Refusal> {
+    let Some(text) = query.get("version").filter(|_| query.get("version_type").is_some_and(|kind| kind != "internal"))
+    else {
+        return Ok(None);
+    };
+    let version = text.parse().ok().filter(|version| i64::try_from(*version).is_ok());
+    version.map(Some).ok_or_else(|| {
+        Refusal::malformed(format!("Failed to parse long parameter [version] with value [{text}]: 0 … 2^63-1"))
+    })
+}
+
 /// The source as a record holds it: on one line, otherwise byte for byte.
 ///
 /// A line break within JSON can only stand between tokens, where a space means the same. But Elasticsearch also accepts
@@ -74,7 +98,8 @@ fn one_line(body: &Bytes) -> Result<Bytes, Refusal> {
         return Err(Refusal::malformed("request body is required"));
     }
     let source = body.slice_ref(trimmed);
-    if memchr::memchr2(b'\n', b'\r', &source).is_none() {
+    // UTF-16, which Elasticsearch takes as well, has zero bytes.
+    if memchr::memchr3(b'\n', b'\r', 0, &source).is_none() {
         return Ok(source);
     }
     serde_json::from_slice::<IgnoredAny>(&source)
@@ -122,10 +147,44 @@ mod tests {
     }
 
     #[test]
+    fn versions_and_pipelines_of_the_client_are_known_and_sent() {
+        let (index, delete) = (DocumentOperation::Index, DocumentOperation::Delete);
+        for (operation, query, version, pipeline) in [
+            (index, "version=3&version_type=external", Some(3), false),
+            (delete, "version=0&version_type=external_gte", Some(0), false),
+            (index, "version=9223372036854775807&version_type=external_gt", Some(i64::MAX as u64), false),
+            // These the primary refuses.
+            (index, "version=3", None, false),
+            (index, "version=3&version_type=internal", None, false),
+            (index, "version_type=external", None, false),
+            (index, "op_type=create&version=3&version_type=external", None, false),
+            (DocumentOperation::Create, "version=3&version_type=external", None, false),
+            (delete, "pipeline=p", None, false),
+            (index, "pipeline=p&require_alias=true", None, true),
+            (index, "pipeline=_none", None, false),
+        ] {
+            let plan = plan_text(operation, Some("1"), query, "{}").unwrap();
+            assert_eq!((plan.items[0].client_version, plan.items[0].pipeline), (version, pipeline), "{query}");
+            for (name, value) in
+                query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(n, _)| *n != "op_type")
+            {
+                let sent = format!("{}={}", path_part(name), path_part(value));
+                assert!(plan.path.contains(&sent), "{sent} {}", plan.path);
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_recorded_is_refused() {
         for (id, query, body, status) in [
-            (Some("1"), "version=3&version_type=external", "{}", 501),
-            (Some("1"), "pipeline=p", "{}", 501),
+            (Some("1"), "version=3&version_type=force", "{}", 400),
+            (Some("1"), "version=x&version_type=external", "{}", 400),
+            (Some("1"), "version=-1&version_type=external", "{}", 400),
+            (Some("1"), "version=9223372036854775808&version_type=external", "{}", 400),
+            (None, "version=3&version_type=external", "{}", 400),
+            (None, "version=3", "{}", 400),
+            (Some("1"), "fields=a", "{}", 501),
+            (Some("1"), "", "{\0\"\0a\0", 400),
             (Some("1"), "op_type=update", "{}", 400),
             (None, "if_seq_no=1&if_primary_term=1", "{}", 400),
             (Some("1"), "", "", 400),

@@ -101,6 +101,31 @@ impl PlannedWrite {
 /// Parameters that every write of documents may have beside those of its own.
 pub(super) const SHARED_PARAMETERS: [&str; 4] = ["routing", "refresh", "timeout", "wait_for_active_shards"];
 
+/// The version that targets store, where the client gave its own (`external`, `external_gt` and `external_gte`).
+///
+/// Whatever else may stand there the primary refuses, in its own words: versions of its own counting, versions of a create or
+/// of an update, and types without a version.
+pub(super) fn client_version(action: Action, kind: Option<&str>, version: Option<u64>) -> Result<Option<u64>, Refusal> {
+    match kind {
+        None | Some("internal") => Ok(None),
+        Some("external" | "external_gt" | "external_gte") => {
+            Ok(version.filter(|_| matches!(action, Action::Index | Action::Delete)))
+        }
+        Some(other) => Err(Refusal::malformed(format!("No version type match [{other}]"))),
+    }
+}
+
+/// What Elasticsearch says of a request that contradicts itself.
+pub(super) fn invalid(reason: &str) -> Refusal {
+    Refusal {
+        kind: "action_request_validation_exception",
+        ..Refusal::malformed(format!("Validation Failed: 1: {reason};"))
+    }
+}
+
+/// A version belongs to a document that the client names: an id that the gateway assigns would hide what is wrong.
+pub(super) const VERSION_WITHOUT_ID: &str = "an id must be provided if version type or value are set";
+
 /// Whether an answer says that nothing was done: refused as a whole, by the primary itself.
 #[must_use]
 pub fn refused_whole(status: StatusCode) -> bool {

@@ -9,19 +9,18 @@ use super::Figures;
 use crate::{
     demo::{Demo, Lag},
     screen::{number, seconds},
+    verdict::Written,
     writers::Writers,
 };
 
-const BEFORE: Duration = Duration::from_secs(3);
-const DEAD: Duration = Duration::from_secs(15);
-const AFTER: Duration = Duration::from_secs(3);
+const DEAD: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(500);
 /// The lag that must be seen: a dead backup is behind by about as long as it is dead.
 const LEAST_LAG: Lag = Lag { records: 100, seconds: 5.0 };
 
 pub async fn play(demo: &Demo<'_>, writers: &Writers) -> anyhow::Result<Figures> {
-    let (before, began) = (writers.tally()?, Instant::now());
-    tokio::time::sleep(BEFORE).await;
+    let act = Written::begin(writers)?;
+    demo.writers_go_on(writers).await?;
     let pid = demo.system.kill("backup").await?;
     demo.screen.done(&format!("kill -9 of the backup (pid {pid}) under load"));
     let gone = demo.backup.request("GET", "/").within(Duration::from_secs(2)).send().await;
@@ -43,26 +42,12 @@ pub async fn play(demo: &Demo<'_>, writers: &Writers) -> anyhow::Result<Figures>
     ));
 
     let started = demo.system.start("backup").await?;
-    let back = Instant::now();
     let lag = lag.most(demo.lag().await?);
     demo.screen.done(&format!("started it again (ready after {}; behind by {lag} by then)", seconds(started)));
-    tokio::time::sleep(AFTER).await;
-    let paused = writers.pause().await;
-    let (written, time) = (writers.tally()?.since(&before), began.elapsed());
-    demo.drained().await?;
-    let drained = back.elapsed();
-    demo.screen.seen(&format!(
-        "it had everything {} after it was back, with writers at work for most of that time",
-        seconds(drained)
-    ));
-    let verified = demo.verify().await?;
-    drop(paused);
-    Ok(Figures {
-        documents: verified.documents,
-        written: Some((written.acknowledged(), time)),
-        lag: Some(lag),
-        drained: Some(drained),
-    })
+    demo.writers_go_on(writers).await?;
+    let figures = act.verdict(demo, writers).await?;
+    figures.ensure_all_answered()?;
+    Ok(Figures { lag: Some(lag), ..figures })
 }
 
 async fn watch_lag(demo: &Demo<'_>, writers: &Writers) -> anyhow::Result<Lag> {

@@ -1,0 +1,211 @@
+//! The primary, as roles say: its documents are read and published.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use understudy_common::{
+    cluster::ClusterClient,
+    document::DocumentKey,
+    effect::DocumentState,
+    intent::{Intent, IntentDocument},
+    log::{EffectsError, Log, Ticket},
+    observe::{Observed, Observer, SeenCopy, Terms},
+    process::now_ms,
+    record::{Provenance, encode, largest_source},
+    schema::{SchemaError, Schemas},
+    state::Metadata,
+};
+
+use super::tasks::Told;
+use crate::dead_letters::{Failure, facts::Facts, topic::Mailbox};
+
+/// How intents and records name this command.
+const NAME: &str = "understudy-dead-letters";
+/// How long the primary may take to say what its state is.
+const STATE: Duration = Duration::from_secs(5);
+/// Values of records that hold more than one effect stay below this, as those of gateways.
+const RECORD_BYTES: usize = 1 << 20;
+
+/// Who is primary, by the control topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles {
+    name: String,
+    epoch: u64,
+    cluster_uuid: String,
+}
+
+/// The primary of a placement, and the way to one target's topic.
+pub struct Primary {
+    roles: Roles,
+    target: Arc<str>,
+    partitions: i32,
+    cluster: ClusterClient,
+    observer: Observer,
+    schemas: Schemas,
+    log: Log,
+}
+
+/// What a look at documents came to.
+#[derive(Default)]
+pub struct Seen {
+    /// Documents that are published, or of which nothing is to be published.
+    pub told: Vec<(DocumentKey, Told)>,
+    /// Documents that cannot be told now, and why.
+    pub unknown: Vec<(DocumentKey, String)>,
+    /// Who answered.
+    pub copies: BTreeSet<SeenCopy>,
+    /// Whether something was handed to Kafka.
+    pub published: bool,
+}
+
+impl Roles {
+    /// Reads them from facts.
+    pub fn of(mailbox: &Mailbox, facts: &Facts) -> Result<Self, Failure> {
+        let unrecorded = |what: &str| {
+            Failure(format!("{what} is not recorded in {}: no gateway has run yet", mailbox.topics.control()))
+        };
+        let placement = &mailbox.placement.name;
+        let record = facts.placement.as_ref().ok_or_else(|| unrecorded(&format!("the placement {placement}")))?;
+        let (name, target) = (&record.primary, &mailbox.target);
+        if name == target {
+            return Err(Failure(format!(
+                "{target} is the primary of {placement} by now (epoch {}): it follows nobody, and its letters are of no use",
+                record.epoch
+            )));
+        }
+        let cluster_uuid = facts.clusters.get(name).ok_or_else(|| unrecorded(&format!("the cluster {name}")))?;
+        Ok(Self { name: name.clone(), epoch: record.epoch, cluster_uuid: cluster_uuid.clone() })
+    }
+}
+
+impl Primary {
+    /// Connects to nothing yet.
+    pub fn new(mailbox: &Mailbox, roles: Roles, log: Log, terms: Arc<Terms>) -> Result<Self, Failure> {
+        let config = &mailbox.config;
+        let Some(cluster) = config.clusters.get(&roles.name) else {
+            return Err(Failure(format!(
+                "the primary is {} by now, and the configuration has no such cluster",
+                roles.name
+            )));
+        };
+        let cluster = ClusterClient::new(&roles.name, cluster);
+        let metadata = Arc::new(Metadata::new(cluster.clone(), STATE, terms.clone()));
+        let (timeout, largest) = (config.gateway.primary_timeout, largest_source(&config.kafka));
+        Ok(Self {
+            target: mailbox.target.as_str().into(),
+            partitions: config.kafka.partitions,
+            observer: Observer::new(cluster.clone(), terms, timeout, largest),
+            schemas: Schemas::new(cluster.clone(), log.clone(), metadata, STATE),
+            cluster,
+            roles,
+            log,
+        })
+    }
+
+    /// Who it is.
+    pub fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.roles.name
+    }
+
+    /// The intent to publish these documents.
+    pub fn intent(&self, keys: &[DocumentKey]) -> Intent {
+        let documents = keys.iter().map(|key| {
+            let (index, id) = (key.index.to_string(), key.id.to_string());
+            match &key.routing {
+                Some(routing) => IntentDocument::Routed(index, id, routing.to_string()),
+                None => IntentDocument::Plain(index, id),
+            }
+        });
+        Intent {
+            format: Intent::FORMAT,
+            gateway: NAME.into(),
+            epoch: self.roles.epoch,
+            primary: self.roles.name.as_str().into(),
+            targets: vec![self.target.clone()],
+            documents: documents.collect(),
+            aliases: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it answers, and is the cluster that it was when replication began.
+    ///
+    /// # Errors
+    /// When another cluster stands behind its address: nothing of it may be published.
+    pub async fn answers(&self) -> Result<Result<(), String>, Failure> {
+        let Roles { name, cluster_uuid: wanted, .. } = &self.roles;
+        match self.cluster.cluster_uuid(STATE).await {
+            Ok(seen) if seen == *wanted => Ok(Ok(())),
+            Ok(seen) => Err(Failure(format!(
+                "behind the name {name} stands the cluster {seen}, and it was {wanted} when replication began"
+            ))),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+
+    /// Reads documents, and publishes what they are now. The ticket was taken before.
+    ///
+    /// # Errors
+    /// When Kafka does not take them: they may be published or not.
+    pub async fn publish(&self, ticket: &Ticket, keys: &[DocumentKey]) -> Result<Seen, Failure> {
+        let none = |reason: String| Seen {
+            unknown: keys.iter().map(|key| (key.clone(), reason.clone())).collect(),
+            ..Seen::default()
+        };
+        if let Err(reason) = self.answers().await? {
+            return Ok(none(reason));
+        }
+        let observation = match self.observer.observe(self.roles.epoch, keys).await {
+            Ok(observation) => observation,
+            Err(error) => return Ok(none(error.to_string())),
+        };
+        let mut seen = Seen { copies: observation.copies, ..Seen::default() };
+        let mut effects = Vec::new();
+        for (key, observed) in keys.iter().zip(observation.found) {
+            match observed {
+                Observed::Effect(effect) => {
+                    let deleted = effect.state == DocumentState::Deleted;
+                    seen.told.push((key.clone(), if deleted { Told::Deleted } else { Told::Present }));
+                    effects.push(effect);
+                }
+                Observed::Nothing => seen.told.push((key.clone(), Told::Nothing)),
+                Observed::Unknown(reason) => seen.unknown.push((key.clone(), reason)),
+            }
+        }
+        if effects.is_empty() {
+            return Ok(seen);
+        }
+        match self.schemas.ensure(self.roles.epoch, &observation.indices).await {
+            Ok(()) => {}
+            Err(SchemaError::Publish(error)) => return Err(Failure(format!("no schema is published: {error}"))),
+            Err(error) => return Ok(none(error.to_string())),
+        }
+        let provenance = Provenance {
+            request: ticket.request.clone(),
+            ticket_ms: ticket.at_ms,
+            answered_ms: now_ms(),
+            epoch: self.roles.epoch,
+            gateway: NAME.into(),
+        };
+        let records = encode(&provenance, &observation.indices, &effects, self.partitions, RECORD_BYTES);
+        seen.published = true;
+        match self.log.effects(&self.target, ticket, &records).await {
+            Ok(()) => Ok(seen),
+            // Some of them may count.
+            Err(error @ EffectsError::Void { .. }) => Ok(Seen { published: true, ..none(error.to_string()) }),
+            Err(EffectsError::Publish(error)) => Err(Failure(format!("documents are not surely published: {error}"))),
+        }
+    }
+
+    /// Whether those who answered are still the primaries of their shards; what keeps it from being told is "no".
+    pub async fn still(&self, copies: &BTreeSet<SeenCopy>) -> bool {
+        self.observer.still(copies).await.unwrap_or(false)
+    }
+}

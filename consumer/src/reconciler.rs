@@ -1,0 +1,92 @@
+//! The reconciler: finishes the writes that nobody else does.
+//!
+//! An intent that stays open is a write whose gateway died, or whose outcome it did not know. Its documents are read back
+//! from the primary and published, early once for freshness, and once more after nothing of the write can be under way any
+//! more; then it is settled.
+//!
+//! ```text
+//!             own thread               task
+//! intents ─► member (group) ─ events ─► open (who is due) ─► look (ticket, primary, effects) ─► second look ─► tombstone
+//!                ▲                        │     ▲                      │                             │
+//!                └──── what to commit ◄───┘     └────── what was seen ◄┴─────────────────────────────┘
+//! ```
+//!
+//! Pure decisions: `open`, `progress`, `turn`, `clock`, `resolve`, `chunk`. I/O: `member` (Kafka's group), `look` (the
+//! primary and the log), and `task`, which brings all of them together.
+
+mod chunk;
+mod clock;
+mod look;
+mod member;
+mod metrics;
+mod open;
+mod progress;
+mod resolve;
+mod roles;
+mod task;
+mod turn;
+
+use std::time::Duration;
+
+use open::{Open, Times};
+use prometheus::Registry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use understudy_common::{
+    config::{Config, PlacementConfig},
+    log::Log,
+};
+
+use look::Looker;
+use metrics::ReconcilerMetrics;
+
+/// The reconciler of a process.
+pub struct Reconciler {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Reconciler {
+    /// Starts it, once the topics are there. It needs neither the primary nor, from then on, Kafka, and waits for both. At
+    /// `stop` it leaves the group; what is under way is left to others.
+    ///
+    /// # Errors
+    /// When two metrics have one name.
+    pub fn start(
+        config: &Config,
+        placement: &PlacementConfig,
+        log: Log,
+        registry: &Registry,
+        stop: CancellationToken,
+    ) -> prometheus::Result<Self> {
+        let metrics = ReconcilerMetrics::new(registry)?;
+        let looker = Looker::new(config, placement, log.clone(), metrics.clone());
+        let task = task::Task::new(config, Open::new(times(config)), looker, log, metrics);
+        Ok(Self { task: tokio::spawn(task.run(stop.clone())), stop })
+    }
+
+    /// Stops it where it was not stopped yet, and waits until it has left.
+    pub async fn end(self) {
+        self.stop.cancel();
+        if let Err(error) = self.task.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
+        }
+    }
+}
+
+/// The longest pause before what was not known is looked at again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+fn times(config: &Config) -> Times {
+    let protocol = &config.protocol;
+    // A request is sent within `intent_timeout` after its ticket, or never (`linger`).
+    let last = protocol.linger + config.gateway.intent_timeout + protocol.clock_skew;
+    Times {
+        early: config.consumer.reconcile_after,
+        last,
+        settle_after: protocol.settle_after,
+        max_pause: config.consumer.max_backoff.min(PAUSE),
+    }
+}

@@ -1,0 +1,150 @@
+//! Documents whose state a write's answer does not tell: read back, within the write's own ticket.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use understudy_common::{
+    document::DocumentKey,
+    effect::{DocumentState, Effect},
+    observe::{DOCUMENTS, Observed, Observer},
+    record::IndexNeed,
+    shard::ShardLayout,
+};
+
+use crate::write::decide::Doubtful;
+
+/// What was read back.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    /// To be published.
+    pub effects: Vec<Effect>,
+    /// What they need of their indices.
+    pub indices: BTreeMap<Arc<str>, IndexNeed>,
+    /// Why the state of a document could not be told.
+    pub unknown: Option<String>,
+}
+
+/// How long a document that cannot be told at once is looked at again.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Reads documents back, again for a moment where they cannot be told.
+pub async fn resolve(observer: &Observer, epoch: u64, doubtful: &[Doubtful]) -> Resolved {
+    let mut resolved = Resolved::default();
+    let begun = Instant::now();
+    for chunk in doubtful.chunks(DOCUMENTS) {
+        let mut waiting: Vec<(DocumentKey, Option<u64>)> =
+            chunk.iter().map(|doubtful| (doubtful.key.clone(), doubtful.written)).collect();
+        loop {
+            waiting = look(observer, epoch, waiting, &mut resolved).await;
+            if waiting.is_empty() {
+                break;
+            }
+            if begun.elapsed() >= PATIENCE {
+                return resolved;
+            }
+            tokio::time::sleep(PAUSE).await;
+            resolved.unknown = None;
+        }
+    }
+    resolved
+}
+
+/// Looks once; what cannot be told is given back, and the reason noted.
+async fn look(
+    observer: &Observer,
+    epoch: u64,
+    wanted: Vec<(DocumentKey, Option<u64>)>,
+    resolved: &mut Resolved,
+) -> Vec<(DocumentKey, Option<u64>)> {
+    let keys: Vec<DocumentKey> = wanted.iter().map(|(key, _)| key.clone()).collect();
+    let observation = match observer.observe(epoch, &keys).await {
+        Ok(observation) => observation,
+        Err(error) => {
+            resolved.unknown = Some(error.to_string());
+            return wanted;
+        }
+    };
+    let mut again = Vec::new();
+    let mut elsewhere = Vec::new();
+    for ((key, written), found) in wanted.into_iter().zip(observation.found) {
+        match found {
+            Observed::Unknown(reason) => {
+                resolved.unknown = Some(reason);
+                again.push((key, written));
+            }
+            Observed::Nothing => {}
+            Observed::Effect(effect) => {
+                let is_it = written
+                    .is_none_or(|written| effect.state != DocumentState::Deleted && effect.version.seq_no() == written);
+                if let Some(need) =
+                    observation.indices.get(&effect.key.index).filter(|need| !is_it && need.shards.number > 1)
+                {
+                    elsewhere.extend(other_shards(&key, need.shards));
+                }
+                resolved.effects.push(effect);
+            }
+        }
+    }
+    resolved.indices.extend(observation.indices);
+    if let Err(reason) = look_elsewhere(observer, epoch, &elsewhere, resolved).await {
+        resolved.unknown = Some(reason);
+        again.extend(elsewhere.into_iter().map(|key| (key, None)));
+    }
+    again
+}
+
+/// A pipeline may have given a document another routing, which no answer names: it is looked for in the other shards.
+async fn look_elsewhere(
+    observer: &Observer,
+    epoch: u64,
+    keys: &[DocumentKey],
+    resolved: &mut Resolved,
+) -> Result<(), String> {
+    for keys in keys.chunks(DOCUMENTS) {
+        let observation = observer.observe(epoch, keys).await.map_err(|error| error.to_string())?;
+        for found in observation.found {
+            match found {
+                Observed::Effect(effect) if effect.state != DocumentState::Deleted => resolved.effects.push(effect),
+                Observed::Effect(_) | Observed::Nothing => {}
+                Observed::Unknown(reason) => return Err(reason),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The document's name in every shard but its own: under a routing that leads there.
+fn other_shards(key: &DocumentKey, shards: ShardLayout) -> impl Iterator<Item = DocumentKey> {
+    /// Routings that are tried for each shard; hashes spread well enough.
+    const TRIES: u32 = 64;
+    let own = shards.shard_of(key);
+    let mut by_shard: BTreeMap<u32, DocumentKey> = BTreeMap::new();
+    for routing in 0..TRIES * shards.number {
+        let routed = DocumentKey { routing: Some(routing.to_string().into()), ..key.clone() };
+        by_shard.entry(shards.shard_of(&routed)).or_insert(routed);
+        if by_shard.len() == shards.number as usize {
+            break;
+        }
+    }
+    by_shard.remove(&own);
+    by_shard.into_values()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_looked_for_in_every_other_shard() {
+        let shards = ShardLayout { number: 5, routing: 640, partition: 1 };
+        let key = DocumentKey { index: "i".into(), id: "7".into(), routing: Some("r".into()) };
+        let mut found: Vec<u32> = other_shards(&key, shards).map(|key| shards.shard_of(&key)).collect();
+        found.push(shards.shard_of(&key));
+        found.sort_unstable();
+        assert_eq!(found, [0, 1, 2, 3, 4]);
+    }
+}

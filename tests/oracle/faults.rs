@@ -1,0 +1,201 @@
+//! What fails during a run: a table, and two who work through it, so that two things may fail at once.
+
+use std::{path::Path, time::Duration};
+
+use tokio::time::Instant;
+use understudy_tests::{Process, Servers};
+
+use crate::{dice::Dice, ledger::now, report::say, settings::LINGER};
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Fault {
+    /// Its name.
+    pub name: &'static str,
+    victim: Victim,
+    how: How,
+    weight: u64,
+    at_most: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Victim {
+    Gateway,
+    Consumer,
+    Server(&'static str),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// `kill -9`, and started again so many milliseconds later.
+    Killed(u64, u64),
+    /// Stopped for so many milliseconds, and let go on.
+    Frozen(u64, u64),
+}
+
+const fn fault(name: &'static str, victim: Victim, how: How, weight: u64, at_most: usize) -> Fault {
+    Fault { name, victim, how, weight, at_most }
+}
+
+/// The primary may hold requests, so it must not stand still for as long as a request may linger.
+const PRIMARY_FROZEN: u64 = LINGER.as_millis() as u64 / 2;
+
+/// The table. Of those that take long there are few, so that load remains between them.
+pub static FAULTS: &[Fault] = &[
+    fault("gateway-killed", Victim::Gateway, How::Killed(100, 4_000), 4, 6),
+    fault("gateway-frozen", Victim::Gateway, How::Frozen(300, 5_000), 3, 4),
+    // Longer than an effect counts after its ticket.
+    fault("gateway-frozen-long", Victim::Gateway, How::Frozen(12_500, 16_000), 2, 1),
+    fault("primary-frozen", Victim::Server("primary"), How::Frozen(500, PRIMARY_FROZEN), 2, 3),
+    fault("consumer-killed", Victim::Consumer, How::Killed(100, 4_000), 4, 6),
+    fault("consumer-frozen", Victim::Consumer, How::Frozen(300, 5_000), 3, 4),
+    fault("consumer-frozen-long", Victim::Consumer, How::Frozen(9_000, 15_000), 1, 1),
+    fault("backup-killed", Victim::Server("backup"), How::Killed(100, 3_000), 2, 2),
+    fault("kafka-killed", Victim::Server("kafka"), How::Killed(100, 3_000), 2, 1),
+    fault("kafka-frozen", Victim::Server("kafka"), How::Frozen(500, 6_000), 2, 2),
+];
+
+/// The rows that are named; `none` is none.
+///
+/// # Errors
+/// When a name is not in the table.
+pub fn named(names: &str) -> Result<Vec<&'static Fault>, String> {
+    let found = |name: &str| {
+        let all = || FAULTS.iter().map(|fault| fault.name).collect::<Vec<_>>().join(",");
+        FAULTS.iter().find(|fault| fault.name == name).ok_or_else(|| format!("there is no fault [{name}]: {}", all()))
+    };
+    names.split([',', ' ']).filter(|name| !name.is_empty() && *name != "none").map(found).collect()
+}
+
+/// A fault that was done.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Done {
+    /// When it began, in milliseconds since 1970.
+    pub began: i64,
+    /// When all was well again.
+    pub ended: i64,
+    /// What it was.
+    pub name: String,
+    /// Who it befell.
+    pub victim: String,
+}
+
+/// Who does faults to some processes, and to the servers beside them.
+struct Saboteur<'a> {
+    dice: Dice,
+    servers: &'a Servers,
+    faults: Vec<&'static Fault>,
+    processes: &'a mut [Process],
+    begun: i64,
+    done: Vec<Done>,
+}
+
+/// Does faults until the end, and a little longer until everything runs again; answers what was done.
+///
+/// # Panics
+/// When something cannot be started again.
+pub async fn sabotage(
+    seed: u64,
+    servers: &Servers,
+    faults: &[&'static Fault],
+    (gateways, consumers): (&mut [Process], &mut [Process]),
+    end: Instant,
+) -> Vec<Done> {
+    let of_gateways = |victim| victim == Victim::Gateway || victim == Victim::Server("primary");
+    let (front, back): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|fault| of_gateways(fault.victim));
+    let begun = now();
+    let saboteur = |name, faults, processes| Saboteur {
+        dice: Dice::of(seed, name),
+        servers,
+        faults,
+        processes,
+        begun,
+        done: Vec::new(),
+    };
+    let front = saboteur("faults of gateways", front, gateways).work(end);
+    let back = saboteur("faults of consumers", back, consumers).work(end);
+    let (front, back) = tokio::join!(front, back);
+    let mut done = [front, back].concat();
+    done.sort_by_key(|done| done.began);
+    done
+}
+
+impl Saboteur<'_> {
+    async fn work(mut self, end: Instant) -> Vec<Done> {
+        loop {
+            let next = Instant::now() + Duration::from_millis(self.dice.between(1_500, 6_000));
+            let left: Vec<&'static Fault> = self.faults.iter().filter(|fault| !self.is_spent(fault)).copied().collect();
+            if next >= end || left.is_empty() {
+                return self.done;
+            }
+            tokio::time::sleep_until(next).await;
+            let fault = *self.dice.weighted(&left, |fault| fault.weight);
+            self.commit(fault).await;
+        }
+    }
+
+    fn is_spent(&self, fault: &Fault) -> bool {
+        self.done.iter().filter(|done| done.name == fault.name).count() >= fault.at_most
+    }
+
+    async fn commit(&mut self, fault: &'static Fault) {
+        let process = usize::try_from(self.dice.below(self.processes.len() as u64)).expect("it is small");
+        let victim = match fault.victim {
+            Victim::Gateway | Victim::Consumer => self.processes[process].name().to_owned(),
+            Victim::Server(server) => server.to_owned(),
+        };
+        let began = now();
+        let (How::Killed(least, most) | How::Frozen(least, most)) = fault.how;
+        let lasts = Duration::from_millis(self.dice.between(least, most));
+        let at = seconds(began - self.begun);
+        say(&format!("  {at:>6} s  {} ({victim}) for {:.1} s", fault.name, lasts.as_secs_f32()));
+        match (fault.victim, fault.how) {
+            (Victim::Server(server), How::Killed(..)) => {
+                self.servers.kill(server).await;
+                tokio::time::sleep(lasts).await;
+                self.servers.start(server).await;
+            }
+            (Victim::Server(server), How::Frozen(..)) => {
+                self.servers.freeze(server);
+                tokio::time::sleep(lasts).await;
+                self.servers.thaw(server);
+            }
+            (_, How::Killed(..)) => {
+                self.processes[process].kill();
+                tokio::time::sleep(lasts).await;
+                self.processes[process].restart().await;
+            }
+            (_, How::Frozen(..)) => {
+                self.processes[process].freeze();
+                tokio::time::sleep(lasts).await;
+                self.processes[process].thaw();
+            }
+        }
+        self.done.push(Done { began, ended: now(), name: fault.name.to_owned(), victim });
+    }
+}
+
+fn seconds(millis: i64) -> String {
+    format!("{}.{}", millis / 1_000, millis % 1_000 / 100)
+}
+
+/// Writes down what was done, for whoever judges again.
+///
+/// # Panics
+/// When it cannot.
+pub fn keep(folder: &Path, done: &[Done]) {
+    let text = serde_json::to_string_pretty(done).expect("faults are JSON");
+    std::fs::write(folder.join("faults.json"), text).expect("the folder can be written");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_found_by_name_and_none_is_none() {
+        assert_eq!(named("consumer-killed backup-killed").unwrap().len(), 2);
+        assert!(named("none").unwrap().is_empty());
+        assert!(named("meteor").is_err());
+    }
+}

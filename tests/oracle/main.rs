@@ -1,0 +1,87 @@
+//! The short oracle: from a seed, writes of all kinds and faults of all parts; then a judge who knows every write and what
+//! became of it.
+//!
+//! ```text
+//! settings ─► run ─┬─► writers (kinds, world) ─► ledger        what was sent, what was told
+//!                  ├─► faults                                   who was killed and frozen
+//!                  ├─► settle, look ─► seen                     what both clusters and Kafka hold
+//!                  └─► judge (history) ─► report                what cannot be
+//! ```
+//!
+//! ```sh
+//! tests/run --test oracle                           # seed 1, 60 s of load
+//! SEEDS="1 2 3" SECONDS_OF_LOAD=20 tests/run --test oracle
+//! KINDS=index,delete FAULTS=consumer-killed tests/run --test oracle
+//! TAMPER=stale FAULTS=none tests/run --test oracle  # the judge must find it, and the test fails
+//! JUDGE=target/oracle/seed-1 cargo test -p understudy-tests --test oracle -- acknowledged
+//! ```
+
+mod dice;
+mod faults;
+mod history;
+mod judge;
+mod kinds;
+mod ledger;
+mod look;
+mod operation;
+mod outcome;
+mod report;
+mod run;
+mod seen;
+mod settings;
+mod settle;
+mod tamper;
+mod world;
+mod writers;
+
+use std::time::Duration;
+
+use understudy_tests::Servers;
+
+use crate::{report::say, run::Run, settings::Settings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_whatever_failed() {
+    let settings = Settings::from_environment();
+    if let Some(folder) = &settings.judge {
+        let verdict = run::judge_again(folder, settings.reconciled).unwrap_or_else(|error| panic!("{error:#}"));
+        assert!(verdict.violations.is_empty(), "{}", verdict.text);
+        return say(&verdict.text);
+    }
+    let servers = Servers::take().await;
+    for &seed in &settings.seeds {
+        let mut run = Run::of(seed, &settings, &settings.faults, &servers).await;
+        run.write_fresh().await;
+        if let Some(tamper) = settings.tamper {
+            run.tamper(tamper).await;
+        }
+        let verdict = run.judge().await;
+        run.end(&verdict).await;
+    }
+}
+
+/// An oracle that never found anything proves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_judge_finds_what_was_done_behind_its_back() {
+    let mut settings = Settings::from_environment();
+    if settings.judge.is_some() || settings.tamper.is_some() {
+        return;
+    }
+    let servers = Servers::take().await;
+    settings.load = Duration::from_secs(3);
+    settings.kinds = kinds::named("index,create,delete,routing,bulk").expect("they are in the table");
+    let mut run = Run::of(0, &settings, &[], &servers).await;
+    let clean = run.judge().await;
+    assert!(clean.violations.is_empty(), "{}", clean.text);
+    for (name, tamper) in tamper::ALL {
+        let id = run.tamper(tamper).await;
+        let verdict = run.judge().await;
+        for rule in tamper.breaks() {
+            let found = verdict.violations.iter().find(|violation| {
+                violation.rule == *rule && violation.document.as_ref().is_some_and(|document| document.id == id)
+            });
+            assert!(found.is_some(), "{name}: {rule:?} of {id} is not in\n{}", verdict.text);
+        }
+    }
+    run.end(&clean).await;
+}

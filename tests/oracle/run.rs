@@ -1,0 +1,189 @@
+//! One run: servers and processes, load and faults, rest, judgement.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::time::Instant;
+use understudy_tests::{Process, Servers, Stage};
+
+use crate::{
+    faults::{self, Done, Fault},
+    history::Histories,
+    judge::{Rule, Violation, judge},
+    kinds::{self, Kind},
+    ledger::{self, Entry, Outcome},
+    look,
+    report::{self, Times, say},
+    seen::Seen,
+    settings::{self, Settings, TICKET_LIFETIME},
+    settle::settled,
+    tamper::Tamper,
+    world::World,
+    writers::{Writer, Writers},
+};
+
+/// A system that was put under load, has settled and is still running.
+pub struct Run {
+    seed: u64,
+    reconciled: bool,
+    folder: PathBuf,
+    stage: Stage,
+    world: Arc<World>,
+    gateways: Vec<Process>,
+    consumers: Vec<Process>,
+    done: Vec<Done>,
+    violations: Vec<Violation>,
+    times: Times,
+}
+
+/// What a run came to.
+pub struct Verdict {
+    /// What is wrong.
+    pub violations: Vec<Violation>,
+    /// What a reader gets.
+    pub text: String,
+}
+
+/// How long a fresh write may take to be acknowledged once all is well.
+const FRESH: Duration = Duration::from_secs(15);
+
+impl Run {
+    /// Load and faults from a seed, until everything has settled.
+    pub async fn of(seed: u64, settings: &Settings, faults: &[&'static Fault], servers: &Servers) -> Self {
+        let folder = Settings::folder(seed);
+        let begun = Instant::now();
+        let stage = settings::stage(seed);
+        say(&format!("seed {seed}: {} s of load; ledgers in {}", settings.load.as_secs(), folder.display()));
+        let world = Arc::new(World::make(&stage).await);
+        let mut gateways = vec![stage.gateway().await, stage.gateway().await];
+        let mut consumers = vec![stage.consumer().await, stage.consumer().await];
+        let (mut times, loaded) = (Times { start: begun.elapsed(), ..Times::default() }, Instant::now());
+
+        let end = loaded + settings.load;
+        let writer = |name: &str| Writer::new(name, &folder, &world, &stage, &gateways);
+        let writers = Writers::start(settings.writers, seed, end, &settings.kinds, writer);
+        let done = faults::sabotage(seed, servers, faults, (&mut gateways, &mut consumers), end).await;
+        writers.ended().await;
+        faults::keep(&folder, &done);
+        times.load = loaded.elapsed();
+
+        let reconciled = settings.reconciled;
+        let violations = Vec::new();
+        let mut run = Self { seed, reconciled, folder, stage, world, gateways, consumers, done, violations, times };
+        run.settle().await;
+        run
+    }
+
+    /// Waits for rest. What does not come to rest is a violation; the judge looks all the same.
+    async fn settle(&mut self) {
+        if !self.violations.is_empty() {
+            // It would not come to rest this time either.
+            return;
+        }
+        let begun = Instant::now();
+        let entries = self.entries();
+        let shards = look::shards(&self.stage, &entries).await.unwrap_or_else(|error| panic!("{error:#}"));
+        if let Err(last) = settled(&self.stage, &shards, self.reconciled).await {
+            self.violations.push(Violation::of_system(Rule::Stuck, format!("it does not settle: {last}")));
+        }
+        self.times.settle += begun.elapsed();
+    }
+
+    /// Writes through each gateway, which must be acknowledged, and waits until they have arrived.
+    pub async fn write_fresh(&mut self) {
+        let begun = Instant::now();
+        let fresh: &'static Kind = kinds::named("index").expect("it is in the table")[0];
+        let mut writer = Writer::new("fresh", &self.folder, &self.world, &self.stage, &self.gateways);
+        for (place, gateway) in self.gateways.iter().enumerate() {
+            let outcomes = writer.write(fresh, &[fresh], place, FRESH).await;
+            if !matches!(outcomes[..], [Outcome::Acknowledged(_)]) {
+                let says = format!("through {}: {outcomes:?}", gateway.name());
+                self.violations.push(Violation::of_system(Rule::Stuck, says));
+            }
+        }
+        self.times.judge += begun.elapsed();
+        self.settle().await;
+    }
+
+    /// Damages something behind the system's back; answers the id of the document.
+    ///
+    /// # Panics
+    /// When nothing can be damaged.
+    pub async fn tamper(&mut self, tamper: Tamper) -> String {
+        let entries = self.entries();
+        let seen = self.seen(&entries).await;
+        let histories = Histories::of(&entries, &seen.shards);
+        let id = tamper.commit(&self.stage, &seen, &histories).await.unwrap_or_else(|error| panic!("{error:#}"));
+        say(&format!("  tampered: {tamper:?}, document {id}"));
+        if tamper == Tamper::Extra {
+            // It has to reach the backup, and then both sides differ for good.
+            self.stage.wait_drained().await;
+        }
+        id
+    }
+
+    /// Looks at everything once more, and judges.
+    pub async fn judge(&mut self) -> Verdict {
+        let begun = Instant::now();
+        let entries = self.entries();
+        let seen = self.seen(&entries).await;
+        let text = serde_json::to_vec(&seen).expect("it is JSON");
+        std::fs::write(self.folder.join("seen.json"), text).expect("the folder can be written");
+        let histories = Histories::of(&entries, &seen.shards);
+        let mut violations = self.violations.clone();
+        violations.extend(judge(&histories, &seen, self.reconciled));
+        violations.sort_by_key(|violation| violation.rule);
+        self.times.judge += begun.elapsed();
+        let text = if violations.is_empty() {
+            report::table(&histories, &seen, &self.done, &self.times)
+        } else {
+            report::verdict(self.seed, &violations, &entries, &histories, &seen)
+        };
+        Verdict { violations, text }
+    }
+
+    /// Ends it. Its files stay, with the logs of its processes.
+    ///
+    /// # Panics
+    /// When the verdict names violations, or the logs cannot be kept. Then its indices and topics stay, too.
+    pub async fn end(mut self, verdict: &Verdict) {
+        for process in self.gateways.drain(..).chain(self.consumers.drain(..)) {
+            std::fs::write(self.folder.join(format!("{}.log", process.name())), process.log()).expect("logs are kept");
+        }
+        say(&verdict.text);
+        assert!(verdict.violations.is_empty(), "seed {}: see above, and {}", self.seed, self.folder.display());
+        self.world.leave(&self.stage).await;
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        ledger::read(&self.folder).unwrap_or_else(|error| panic!("{error:#}"))
+    }
+
+    async fn seen(&self, entries: &[Entry]) -> Seen {
+        let seen = look::everything(&self.stage, entries, TICKET_LIFETIME).await;
+        seen.unwrap_or_else(|error| panic!("{error:#}"))
+    }
+}
+
+/// Judges the files of an earlier run.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn judge_again(folder: &Path, reconciled: bool) -> anyhow::Result<Verdict> {
+    let entries = ledger::read(folder)?;
+    let seen = std::fs::read(folder.join("seen.json")).context("seen.json")?;
+    let seen: Seen = serde_json::from_slice(&seen)?;
+    let done: Vec<Done> = serde_json::from_slice(&std::fs::read(folder.join("faults.json")).context("faults.json")?)?;
+    let histories = Histories::of(&entries, &seen.shards);
+    let violations = judge(&histories, &seen, reconciled);
+    let text = if violations.is_empty() {
+        report::table(&histories, &seen, &done, &Times::default())
+    } else {
+        report::verdict(0, &violations, &entries, &histories, &seen)
+    };
+    Ok(Verdict { violations, text })
+}
