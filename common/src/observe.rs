@@ -29,6 +29,7 @@ use crate::{
     cluster::{CallError, ClusterClient},
     document::DocumentKey,
     record::IndexNeed,
+    shard::ShardLayout,
 };
 
 /// Documents of one look.
@@ -51,6 +52,8 @@ pub struct Observation {
     pub found: Vec<Observed>,
     /// What the effects among them need of their indices.
     pub indices: BTreeMap<Arc<str>, IndexNeed>,
+    /// How the indices of the documents spread them; those that do not exist are not here.
+    pub shards: BTreeMap<Arc<str>, ShardLayout>,
     /// The primary copies that answered, for [`Observer::still`].
     pub copies: BTreeSet<SeenCopy>,
 }
@@ -95,6 +98,8 @@ impl Observer {
         let after = self.sight(&names).await?;
         let now = Instant::now();
         let mut observation = Observation::default();
+        let layouts = after.indices.iter().map(|(name, index)| (name.clone(), index.state.shards));
+        observation.shards = layouts.collect();
         for (key, looked) in keys.iter().zip(looked) {
             let (before, after) = (before.indices.get(&key.index), after.indices.get(&key.index));
             let shard = before.map_or(0, |index| index.state.shards.shard_of(key));

@@ -59,7 +59,7 @@ impl DeadLetters {
             "the target refuses it for good: dead letter"
         );
         let value = match &letter.effect {
-            Some(effect) => Some(request::body(std::iter::once(effect))),
+            Some(effect) => request::body(std::iter::once(effect)),
             None => record.value.clone(),
         };
         let key = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();

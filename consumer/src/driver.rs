@@ -2,6 +2,7 @@
 
 mod beginning;
 mod lags;
+mod settling;
 mod target;
 
 use std::{
@@ -24,10 +25,12 @@ use crate::{
     backoff::dice,
     begun::Begun,
     dead_letter::DeadLetters,
-    engine::{Command, DeadLetter, Engine, IndexId, LetterTicket, Moment},
+    engine::{Bulk, Command, DeadLetter, Engine, IndexId, LetterTicket, Moment, ReferenceTicket, Sighting},
     identity::Identity,
     metrics::Metrics,
     offsets::Commit,
+    reference::References,
+    report::Reports,
     schema::prepare::{Prepared, Preparer},
     service::BulkService,
     source::{Beginning, Gap, Source, SourceConfig, SourceEvent, Watermarks},
@@ -41,6 +44,8 @@ const SHOW: Duration = Duration::from_millis(500);
 const BEGINNINGS: usize = 6;
 /// Records that are taken at once before the engine decides anew.
 const TAKEN: usize = 256;
+/// A loop that comes round no more often than this stood still. It wakes for [`SHOW`] at least.
+const STILL: Duration = Duration::from_secs(3);
 
 /// What the driver works with.
 pub struct Parts {
@@ -62,6 +67,10 @@ pub struct Parts {
     pub preparer: Arc<Preparer>,
     /// Dead letters.
     pub letters: Arc<DeadLetters>,
+    /// What references stand for.
+    pub references: References,
+    /// What was sent of lost partitions.
+    pub reports: Reports,
     /// Notes of what has begun.
     pub begun: Begun,
     /// Metrics.
@@ -79,8 +88,10 @@ enum Done {
     Prepared(IndexId, u64, Prepared),
     Kept(LetterTicket),
     Begins(i32, u64, Beginning),
-    Committed(Vec<(i32, i64)>),
+    Committed(Vec<Commit>),
     Noted,
+    Read(ReferenceTicket, Option<Sighting>),
+    Reported,
     Extended(Vec<(IndexId, u64)>),
 }
 
@@ -99,6 +110,9 @@ struct Driver {
     service: Arc<BulkService>,
     preparer: Arc<Preparer>,
     letters: Arc<DeadLetters>,
+    references: References,
+    reports: Reports,
+    reporting: usize,
     noted: Begun,
     /// The mapping version that the target's index has at least, also without effects.
     extended: HashMap<IndexId, u64>,
@@ -138,6 +152,9 @@ pub async fn drive(parts: Parts, engine: Engine, shutdown: CancellationToken) ->
         service: parts.service,
         preparer: parts.preparer,
         letters: parts.letters,
+        references: parts.references,
+        reports: parts.reports,
+        reporting: 0,
         noted: parts.begun,
         extended: HashMap::new(),
         extending: false,
@@ -157,6 +174,7 @@ pub async fn drive(parts: Parts, engine: Engine, shutdown: CancellationToken) ->
     };
     let mut show = tokio::time::interval(SHOW);
     let mut taken = Vec::with_capacity(TAKEN);
+    let mut round = Instant::now();
     loop {
         let wake = driver.engine.wakes_at(driver.begun.elapsed());
         tokio::select! {
@@ -183,8 +201,16 @@ pub async fn drive(parts: Parts, engine: Engine, shutdown: CancellationToken) ->
             () = until(wake.map(|at| driver.begun + at)) => {}
             () = shutdown.cancelled(), if driver.source.is_some() => driver.leave(),
         }
+        if round.elapsed() > STILL {
+            tracing::warn!(stood_still = ?round.elapsed(), "the process stood still; nothing is sent until the group had its say");
+            let now = driver.now();
+            driver.engine.stood_still(now);
+        }
+        round = Instant::now();
         driver.step();
     }
+    driver.step();
+    driver.finish_reports().await;
     driver.show();
     if driver.source.is_some() { Err(PollEnded) } else { Ok(()) }
 }
@@ -251,22 +277,26 @@ impl Driver {
             }
             Ok(Done::Noted) => {}
             Ok(Done::Committed(offsets)) => {
-                let (noted, partitions) =
-                    (self.noted.clone(), offsets.iter().map(|(partition, _)| *partition).collect());
+                let (noted, partitions) = (self.noted.clone(), offsets.iter().map(|commit| commit.partition).collect());
                 self.spawn(async move {
                     noted.note(partitions).await;
                     Done::Noted
                 });
-                for (partition, offset) in offsets {
-                    self.engine.committed(partition, offset);
+                for commit in &offsets {
+                    self.engine.committed(commit);
                 }
                 self.committing = false;
                 self.commit();
             }
             Ok(Done::Kept(ticket)) => self.engine.letter_kept(ticket),
-            Ok(Done::Begins(partition, generation, Beginning::At(start, window))) => {
+            Ok(Done::Read(ticket, Some(sighting))) => self.engine.was_read(ticket, sighting),
+            Ok(Done::Read(_, None)) => {}
+            Ok(Done::Reported) => self.reporting = self.reporting.saturating_sub(1),
+            Ok(Done::Begins(partition, generation, Beginning::At(start, window, _))) => {
                 tracing::info!(partition, offset = start.offset, window = window.len(), "partition begins");
-                self.engine.started(partition, generation, start.offset, start.last_ms, *window);
+                let now = self.now();
+                self.engine.client_versions(&self.preparer.store.client_versions());
+                self.engine.started(now, partition, generation, start, *window);
                 if let Some(source) = &self.source {
                     source.read_from(partition, generation, start.offset);
                 }
@@ -296,13 +326,7 @@ impl Driver {
 
     fn execute(&mut self, command: Command) {
         match command {
-            Command::Send(bulk) => {
-                let service = self.service.clone();
-                self.spawn(async move {
-                    let verdict = service.send(&bulk).await;
-                    Done::Answered(bulk.id, verdict)
-                });
-            }
+            Command::Send(bulk) => self.send(bulk),
             Command::Prepare { index, mapping, sequence } => {
                 let preparer = self.preparer.clone();
                 self.spawn(async move {
@@ -338,7 +362,19 @@ impl Driver {
             Command::Unblocked { partition } => {
                 tracing::info!(partition, target = self.target, "the target takes the effects again");
             }
+            Command::Unsettled { partition, taken_over } => self.unsettled(partition, taken_over),
+            Command::Settled { partition } => self.settled(partition),
+            Command::Report { partition, from, to } => self.report(partition, from, to),
+            Command::Read(reference) => self.read(reference),
         }
+    }
+
+    fn send(&mut self, bulk: Bulk) {
+        let (service, decided) = (self.service.clone(), Instant::now());
+        self.spawn(async move {
+            let verdict = service.send(&bulk, decided).await;
+            Done::Answered(bulk.id, verdict)
+        });
     }
 
     /// One commit at a time; what comes in between is committed with the next one.

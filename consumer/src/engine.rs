@@ -6,6 +6,7 @@
 //!                                                                             ├─► bulk ─► target
 //!                                                       batches of others ────┘     │
 //!            commit ◄─ offsets ◄─ batch done ◄─ every item done ◄─ verdicts ◄────────┘
+//!                └── held back, and deletes applied again, while a late bulk may arrive (`settling`)
 //! ```
 //!
 //! A partition gets new work when every item of its batch is done, not before. So at most one of its effects of one
@@ -15,31 +16,38 @@ mod answer;
 mod bulk;
 mod command;
 mod indices;
+mod item;
 mod partition;
 mod queued;
+mod settling;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
 pub use command::{
-    Bulk, Command, DeadLetter, IndexId, LetterTicket, Limits, Moment, Origin, PartitionStatus, Received, StopReason,
-    Tally,
+    Bulk, Command, DeadLetter, IndexId, LetterTicket, Limits, Moment, Origin, PartitionStatus, Received, Reference,
+    ReferenceTicket, Sighting, StopReason, Tally, Way,
 };
 use indices::Indices;
-use partition::{Partition, Phase};
+use partition::{Around, Partition, Phase};
 
 use crate::{
     backoff::Backoff,
     batcher::ActionLimit,
-    offsets::{Commit, Offsets},
+    offsets::{Commit, Offsets, Start},
     window::{DocumentHasher, Window},
 };
 
 /// Bulks under way at once, for different partitions: while a target works on one, the next one is being made. More
 /// would only queue in the target.
 pub const BULKS: usize = 2;
+
+/// After it stood still, the process sends nothing for so long: the group may have given its partitions to others, and
+/// is about to tell it.
+const CAUTION: Duration = Duration::from_secs(2);
 
 /// One item of a bulk: where its verdict belongs.
 #[derive(Clone, Copy, Debug)]
@@ -61,11 +69,15 @@ pub struct Engine {
     bulks: HashMap<u64, Vec<Slot>>,
     /// Partitions with items in a bulk under way, also after they were lost: nothing more is sent for them.
     flying: HashSet<i32>,
+    /// Records of lost partitions of which something is in a bulk: by partition and generation, as [`Command::Report`].
+    lost: HashMap<(i32, u64), (i64, i64)>,
     next_bulk: u64,
     /// The partition that is served first next time.
     first: i32,
     target_backoff: Backoff,
     target_retry_at: Duration,
+    /// Nothing is sent before, after the process stood still.
+    cautious_until: Duration,
     target_up: bool,
     tally: Tally,
     out: Vec<Command>,
@@ -83,10 +95,12 @@ impl Engine {
             limit: ActionLimit::new(limits.batch_actions),
             bulks: HashMap::new(),
             flying: HashSet::new(),
+            lost: HashMap::new(),
             next_bulk: 0,
             first: 0,
             target_backoff: Backoff::new(limits.max_backoff),
             target_retry_at: Duration::ZERO,
+            cautious_until: Duration::ZERO,
             target_up: true,
             tally: Tally::default(),
             out: Vec::new(),
@@ -99,17 +113,32 @@ impl Engine {
         self.partitions.insert(partition, Partition::preparing(generation, &self.limits));
     }
 
-    /// A partition begins at `offset`, with its window. `last_ms` is the append time of the record before it.
-    pub fn started(&mut self, partition: i32, generation: u64, offset: i64, last_ms: Option<i64>, window: Window) {
-        if let Some(state) = self.current(partition, generation).filter(|state| state.phase == Phase::Preparing) {
-            state.start(offset, last_ms, window);
+    /// A partition begins, with its window. Everything that the schema topic said when it was assigned was told before
+    /// ([`Engine::client_versions`]).
+    pub fn started(&mut self, now: Moment, partition: i32, generation: u64, start: Start, window: Window) {
+        let until = now.at + self.limits.lingers;
+        let Some(state) = self.partitions.get_mut(&partition).filter(|state| state.generation == generation) else {
+            return;
+        };
+        if state.phase == Phase::Preparing {
+            state.start(&start, window);
+            if !start.clean {
+                state.disturb(partition, until, true, &mut self.out);
+            }
         }
+    }
+
+    /// Clients of the indices with these UUIDs gave versions of their own.
+    pub fn client_versions(&mut self, uuids: &[Arc<str>]) {
+        uuids.iter().for_each(|uuid| self.indices.learn_client_versions(uuid));
     }
 
     /// Records are missing where a partition would begin: it stays behind at its committed offset.
     pub fn cannot_begin(&mut self, partition: i32, generation: u64, committed: Option<i64>, detail: String) {
         if let Some(state) = self.current(partition, generation).filter(|state| state.phase == Phase::Preparing) {
-            state.offsets = Some(Offsets::new(committed.unwrap_or(0), None));
+            // Nothing is ever sent for it, so Kafka may keep what it says.
+            let start = Start { offset: committed.unwrap_or(0), last_ms: None, clean: true, sealed: false };
+            state.offsets = Some(Offsets::new(&start));
             self.stop(partition, generation, StopReason::Gap, detail);
         }
     }
@@ -187,16 +216,32 @@ impl Engine {
     /// A dead letter is in Kafka.
     pub fn letter_kept(&mut self, ticket: LetterTicket) {
         self.tally.dead_letter += 1;
-        if let Some(state) = self.current(ticket.partition, ticket.generation) {
-            state.letter_kept(ticket.item);
+        let LetterTicket { partition, generation, item } = ticket;
+        if let Some(state) = self.partitions.get_mut(&partition).filter(|state| state.generation == generation) {
+            state.letter_kept(partition, item, &mut self.out);
+        }
+    }
+
+    /// A reference was read from the primary.
+    pub fn was_read(&mut self, ticket: ReferenceTicket, sighting: Sighting) {
+        let ReferenceTicket { partition, generation, item } = ticket;
+        if let Some(state) = self.partitions.get_mut(&partition).filter(|state| state.generation == generation) {
+            state.was_read(item, sighting, &mut self.indices, &mut self.out);
         }
     }
 
     /// Kafka has a commit.
-    pub fn committed(&mut self, partition: i32, offset: i64) {
-        if let Some(offsets) = self.partitions.get_mut(&partition).and_then(|state| state.offsets.as_mut()) {
-            offsets.confirm(offset);
+    pub fn committed(&mut self, commit: &Commit) {
+        if let Some(offsets) =
+            self.current(commit.partition, commit.generation).and_then(|state| state.offsets.as_mut())
+        {
+            offsets.confirm(commit.offset);
         }
+    }
+
+    /// The process stood still for a while.
+    pub fn stood_still(&mut self, now: Moment) {
+        self.cautious_until = now.at + CAUTION;
     }
 
     /// Partitions are taken away. Each is released ([`Command::Released`]) as soon as nothing of it is under way.
@@ -210,21 +255,30 @@ impl Engine {
         self.release();
     }
 
-    /// Partitions are gone. Answers for them count for nothing.
+    /// Partitions are gone, without having been released: what was sent of them and is covered by no commit is reported
+    /// ([`Command::Report`]), and what is in a bulk once more when that is answered. Answers count for nothing else.
     pub fn let_go(&mut self, partitions: &[i32]) -> Vec<Commit> {
-        let gone = partitions.iter().filter_map(|partition| Some((*partition, self.partitions.remove(partition)?)));
-        gone.filter_map(|(partition, state)| state.last_commit(partition)).collect()
+        let mut commits = Vec::new();
+        for &partition in partitions {
+            let Some(state) = self.partitions.remove(&partition) else { continue };
+            if let Some((from, to)) = state.uncovered() {
+                self.out.push(Command::Report { partition, from, to });
+            }
+            if let Some(flying) = state.flying().filter(|_| self.flying.contains(&partition)) {
+                self.lost.insert((partition, state.generation), flying);
+            }
+            commits.extend(state.last_commit(partition, true));
+        }
+        commits
     }
 
     /// What is to be done now.
     pub fn step(&mut self, now: Moment) -> Vec<Command> {
         self.release();
+        self.settle(now);
         self.compose(now);
-        let commits: Vec<Commit> = self
-            .partitions
-            .iter_mut()
-            .filter_map(|(partition, state)| state.offsets.as_mut()?.due(*partition, now.at))
-            .collect();
+        let due = |(partition, state): (&i32, &mut Partition)| state.commit_due(*partition, now.at);
+        let commits: Vec<Commit> = self.partitions.iter_mut().filter_map(due).collect();
         if !commits.is_empty() {
             self.out.push(Command::Commit(commits));
         }
@@ -235,14 +289,15 @@ impl Engine {
     /// When [`Engine::step`] has something to do although nothing happens.
     #[must_use]
     pub fn wakes_at(&self, now: Duration) -> Option<Duration> {
-        let commits = self.partitions.values().filter_map(|state| state.offsets.as_ref()?.due_at());
+        let flies = |partition| self.flying.contains(partition);
+        let commits = self.partitions.iter().filter_map(|(partition, state)| state.settles_at(flies(partition)));
         let work = self.open && self.bulks.len() < BULKS;
         let sends = self
             .partitions
             .iter()
             .filter(|(partition, _)| work && !self.flying.contains(partition))
             .filter_map(|(_, state)| state.has_work_at(self.limits.linger, &self.indices))
-            .map(|at| at.max(self.target_retry_at));
+            .map(|at| at.max(self.sends_from()));
         commits.chain(sends).min().map(|at| at.max(now))
     }
 
@@ -273,6 +328,30 @@ impl Engine {
         self.partitions.get_mut(&partition).filter(|state| state.generation == generation)
     }
 
+    /// When something may be sent (again).
+    fn sends_from(&self) -> Duration {
+        self.target_retry_at.max(self.cautious_until)
+    }
+
+    /// Partitions with work are sealed, and those settle whose time is over.
+    fn settle(&mut self, now: Moment) {
+        for (partition, state) in &mut self.partitions {
+            if self.open {
+                state.seal();
+            }
+            if !self.flying.contains(partition) {
+                let around = Around {
+                    hasher: &self.hasher,
+                    limits: &self.limits,
+                    indices: &mut self.indices,
+                    tally: &mut self.tally,
+                    out: &mut self.out,
+                };
+                state.settle(*partition, now.at, around);
+            }
+        }
+    }
+
     fn release(&mut self) {
         let flying = &self.flying;
         let ready: Vec<i32> = self
@@ -282,7 +361,7 @@ impl Engine {
             .map(|(partition, _)| *partition)
             .collect();
         for partition in ready {
-            let commit = self.let_go(&[partition]).pop();
+            let commit = self.partitions.remove(&partition).and_then(|state| state.last_commit(partition, false));
             self.out.push(Command::Released { partition, commit });
         }
     }

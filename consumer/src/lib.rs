@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Pure decisions: [`engine`], [`window`], [`batcher`], [`offsets`], [`verdict`], [`request`], [`backoff`], `schema::plan`.
-//! I/O: [`source`] (the only one that consumes by rdkafka), [`service`], `schema::{follow, prepare}`, [`dead_letter`],
+//! I/O: [`source`] (the only one that consumes by rdkafka), [`service`], [`force`], `schema::{follow, prepare}`,
+//! [`dead_letter`], [`reference`] (reads from the primary), [`report`],
 //! [`identity`], and [`driver`], the task that brings all of them together. Beside them, [`reconciler`] finishes what gateways
 //! left open, for all targets.
 
@@ -19,10 +20,13 @@ pub mod begun;
 pub mod dead_letter;
 pub mod driver;
 pub mod engine;
+pub mod force;
 pub mod identity;
 pub mod metrics;
 pub mod offsets;
 pub mod reconciler;
+pub mod reference;
+pub mod report;
 pub mod request;
 pub mod schema;
 pub mod service;

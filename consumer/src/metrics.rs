@@ -32,6 +32,7 @@ pub struct Metrics {
     dead_letters: IntCounter,
     window_documents: IntGauge,
     partitions_assigned: IntGauge,
+    partitions_unsettled: IntGauge,
     indices_waiting: IntGauge,
     counted: Mutex<Tally>,
 }
@@ -122,6 +123,10 @@ impl Metrics {
             )?,
             window_documents: gauge("understudy_window_documents", "Documents in the windows of all partitions")?,
             partitions_assigned: gauge("understudy_partitions_assigned", "Partitions that this process has")?,
+            partitions_unsettled: gauge(
+                "understudy_partitions_unsettled",
+                "Partitions that commit nothing for now, because a late bulk of them may still arrive in the target",
+            )?,
             indices_waiting: gauge(
                 "understudy_indices_waiting",
                 "Indices whose effects wait: their schema is not known yet, or the target refuses it",
@@ -146,6 +151,7 @@ impl Metrics {
             ("void", tally.void, counted.void),
             ("stale", tally.stale, counted.stale),
             ("collapsed", tally.collapsed, counted.collapsed),
+            ("forced", tally.forced, counted.forced),
         ] {
             self.effects.with_label_values(&[self.target.as_str(), verdict]).inc_by(now.saturating_sub(before));
         }
@@ -177,6 +183,7 @@ impl Metrics {
         }
         self.window_documents.set(partitions.iter().map(|status| status.window as i64).sum());
         self.partitions_assigned.set(partitions.len() as i64);
+        self.partitions_unsettled.set(partitions.iter().filter(|status| status.unsettled).count() as i64);
     }
 
     /// An index waits, for as long as the guard lives.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use understudy_common::{effect::Effect, record};
+use understudy_common::{
+    effect::{DocumentState, Effect},
+    record,
+};
 
 /// Bytes that an action line takes beside names, about.
 const ACTION_LINE: usize = 120;
@@ -24,15 +27,18 @@ pub fn effect_len(effect: &Effect) -> usize {
     ACTION_LINE + key.index.len() + key.id.len() + key.routing.as_deref().map_or(0, str::len) + effect.source_len()
 }
 
-/// The body of a bulk with these effects.
+/// The body of a bulk with these effects; `None` when one of them is a reference, which says nothing that a target could
+/// be told.
 #[must_use]
-pub fn body<'a>(effects: impl Iterator<Item = &'a Effect> + Clone) -> Bytes {
-    record::bulk_body(effects).into()
+pub fn body<'a>(mut effects: impl Iterator<Item = &'a Effect> + Clone) -> Option<Bytes> {
+    let all = effects.clone();
+    let told = effects.all(|effect| effect.state != DocumentState::Reference);
+    told.then(|| record::bulk_body(all).into())
 }
 
 #[cfg(test)]
 mod tests {
-    use understudy_common::{bulk, document::DocumentKey, effect::DocumentState, version::PackedVersion};
+    use understudy_common::{bulk, document::DocumentKey, version::PackedVersion};
 
     use super::*;
 
@@ -48,7 +54,7 @@ mod tests {
             Effect::claimed(key(Some("r")), version, DocumentState::Put(Bytes::from_static(b"{\"a\": 1.10}"))),
             Effect::claimed(key(None), version, DocumentState::Deleted),
         ];
-        let body = body(effects.iter());
+        let body = body(effects.iter()).unwrap();
         let operations = bulk::parse(&body).unwrap();
         assert_eq!(operations.len(), 2);
         assert_eq!(operations[0].source.as_deref(), Some(&b"{\"a\": 1.10}"[..]));
@@ -59,5 +65,13 @@ mod tests {
             assert_eq!(operation.fields.version_type.as_deref(), Some("external"));
         }
         assert!(body.len() <= effects.iter().map(effect_len).sum::<usize>());
+    }
+
+    #[test]
+    fn a_reference_is_never_sent() {
+        let key = DocumentKey { index: "i".into(), id: "1".into(), routing: None };
+        let version = PackedVersion::pack(1, 1, 7).unwrap();
+        let effects = [Effect::claimed(key, version, DocumentState::Reference)];
+        assert_eq!(body(effects.iter()), None);
     }
 }

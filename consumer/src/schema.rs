@@ -14,10 +14,10 @@ pub mod prepare;
 mod settings;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
@@ -39,13 +39,22 @@ struct Stored {
 #[derive(Clone)]
 pub struct SchemaStore {
     stored: Arc<Mutex<HashMap<IndexId, Stored>>>,
+    /// UUIDs of indices whose clients gave versions of their own. What is in it stays.
+    client_versions: Arc<Mutex<BTreeSet<Arc<str>>>>,
     changed: watch::Sender<u64>,
     loaded: Arc<AtomicBool>,
+    position: Arc<AtomicI64>,
 }
 
 impl Default for SchemaStore {
     fn default() -> Self {
-        Self { stored: Arc::default(), changed: watch::Sender::new(0), loaded: Arc::default() }
+        Self {
+            stored: Arc::default(),
+            client_versions: Arc::default(),
+            changed: watch::Sender::new(0),
+            loaded: Arc::default(),
+            position: Arc::default(),
+        }
     }
 }
 
@@ -69,6 +78,29 @@ impl SchemaStore {
             }
         }
         self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// Clients of the index with this UUID gave versions of their own.
+    pub fn learn_client_versions(&self, uuid: Arc<str>) {
+        self.client_versions.lock().unwrap_or_else(PoisonError::into_inner).insert(uuid);
+    }
+
+    /// UUIDs of the indices whose clients gave versions of their own.
+    #[must_use]
+    pub fn client_versions(&self) -> Vec<Arc<str>> {
+        self.client_versions.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    /// Every record of the topic before this offset is known.
+    pub fn read_to(&self, offset: i64) {
+        self.position.fetch_max(offset, Ordering::AcqRel);
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+
+    /// Whether every record of the topic before this offset is known.
+    #[must_use]
+    pub fn has_read_to(&self, offset: i64) -> bool {
+        self.position.load(Ordering::Acquire) >= offset
     }
 
     /// What is known of an index.
@@ -137,6 +169,17 @@ pub(crate) mod tests {
             schema
         })
         .unwrap()
+    }
+
+    #[test]
+    fn client_versions_are_remembered_and_so_is_how_far_was_read() {
+        let store = SchemaStore::default();
+        assert!(store.has_read_to(0) && !store.has_read_to(3));
+        store.learn_client_versions("u".into());
+        store.read_to(3);
+        store.read_to(2);
+        assert!(store.has_read_to(3) && !store.has_read_to(4));
+        assert_eq!(store.client_versions(), ["u".into()]);
     }
 
     #[test]

@@ -3,18 +3,24 @@
 use std::{sync::Arc, time::Duration};
 
 use hyper::Method;
+use tokio::time::Instant;
 use understudy_common::cluster::ClusterClient;
 
 use crate::{
-    engine::Bulk,
+    engine::{Bulk, Way},
+    force::Forcer,
     metrics::Metrics,
     request,
-    verdict::{self, BulkVerdict, Expected},
+    verdict::{self, BulkVerdict, Expected, Reason},
 };
+
+/// A bulk that was decided longer ago is not sent: the process stood still, and its partitions may be others' by now.
+const FRESH: Duration = Duration::from_secs(3);
 
 /// The way to one target.
 pub struct BulkService {
     client: ClusterClient,
+    forcer: Forcer,
     path: String,
     timeout: Duration,
     metrics: Arc<Metrics>,
@@ -24,18 +30,39 @@ impl BulkService {
     /// The way to `client`, whose answers are waited for as long as `timeout`.
     #[must_use]
     pub fn new(client: ClusterClient, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { client, path: request::path(timeout), timeout, metrics }
+        let forcer = Forcer::new(client.clone(), timeout, metrics.clone());
+        Self { client, forcer, path: request::path(timeout), timeout, metrics }
     }
 
-    /// Sends a bulk and judges the answer.
-    pub async fn send(&self, bulk: &Bulk) -> BulkVerdict {
+    /// Sends a bulk that was decided at `decided`, and judges the answer.
+    pub async fn send(&self, bulk: &Bulk, decided: Instant) -> BulkVerdict {
+        let verdict = match bulk.way {
+            Way::Versions => self.post(bulk, decided).await,
+            Way::Force if decided.elapsed() > FRESH => BulkVerdict::Withdrawn,
+            Way::Force => self.forcer.force(bulk).await,
+        };
+        match &verdict {
+            BulkVerdict::Items(items) => tracing::debug!(bulk = bulk.id, items = items.len(), "answered"),
+            other => tracing::debug!(bulk = bulk.id, verdict = ?other, "answered"),
+        }
+        verdict
+    }
+
+    async fn post(&self, bulk: &Bulk, decided: Instant) -> BulkVerdict {
         /// Request ids in one line of the log.
         const NAMED: usize = 50;
-        let body = request::body(bulk.effects.iter());
+        let Some(body) = request::body(bulk.effects.iter()) else {
+            tracing::error!(bulk = bulk.id, "a bulk with a reference that was not read; it is not sent");
+            let text = "a reference that was not read".to_owned();
+            return BulkVerdict::NotSent(Reason { status: 0, kind: "reference".into(), text });
+        };
         if tracing::enabled!(tracing::Level::DEBUG) {
             let requests = bulk.requests.iter().take(NAMED).map(|id| &**id).collect::<Vec<_>>().join(" ");
             let (effects, bytes) = (bulk.effects.len(), body.len());
             tracing::debug!(bulk = bulk.id, effects, bytes, requests, "sending a bulk");
+        }
+        if decided.elapsed() > FRESH {
+            return BulkVerdict::Withdrawn;
         }
         let timer = self.metrics.bulk_seconds.start_timer();
         self.metrics.bulk_actions.observe(bulk.effects.len() as f64);
@@ -48,13 +75,9 @@ impl BulkService {
                     .collect();
                 verdict::of_answer(answer.status, &answer.body, &expected)
             }
-            Err(error) => verdict::of_silence(error.to_string()),
+            Err(error) => verdict::of_silence(&error),
         };
         timer.observe_duration();
-        match &verdict {
-            BulkVerdict::Items(items) => tracing::debug!(bulk = bulk.id, items = items.len(), "answered"),
-            other => tracing::debug!(bulk = bulk.id, verdict = ?other, "answered"),
-        }
         verdict
     }
 }

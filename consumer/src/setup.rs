@@ -20,6 +20,7 @@ use understudy_common::{
     config::{Config, PlacementConfig},
     kafka::{Publisher, TopicError, ensure_topics},
     log::{Log, LogMetrics, LogTimes},
+    observe::{Observer, Terms},
     topics::Topics,
 };
 
@@ -31,6 +32,8 @@ use crate::{
     identity,
     metrics::Metrics,
     reconciler::Reconciler,
+    reference::References,
+    report::Reports,
     schema::{self, SchemaStore, follow, prepare::Preparer},
     service::BulkService,
     source::{self, Source, SourceConfig},
@@ -163,6 +166,7 @@ async fn consume(
         topic: topics.target(target),
         group: topics.group(target),
         control: topics.control(),
+        schema: topics.schema(),
         name: consumer.name.clone(),
         revoke_timeout: consumer.revoke_timeout,
     };
@@ -176,6 +180,16 @@ async fn consume(
     let (event_sender, events) = mpsc::channel(EVENTS);
     let source = Source::start(&source_config, event_sender)?;
     let hasher = DocumentHasher::new(random_key());
+    let reports = Reports {
+        kafka: config.kafka.clone(),
+        publisher: publisher.clone(),
+        topic: topics.target(target),
+        intents: topics.intents(),
+        name: consumer.name.as_str().into(),
+        primary: placement.primary.as_str().into(),
+        targets: placement.targets.iter().map(|target| target.as_str().into()).collect(),
+        max_backoff: consumer.max_backoff,
+    };
     let parts = Parts {
         source,
         events,
@@ -199,6 +213,8 @@ async fn consume(
             topics.dead(target),
             consumer.max_backoff,
         )),
+        references: References::new(primary_observer(config, placement), consumer.max_backoff),
+        reports,
         metrics,
         hasher,
         protocol: config.protocol,
@@ -211,6 +227,13 @@ async fn consume(
         task.abort();
     }
     Ok(result?)
+}
+
+/// Reads documents of the primary, however large they are.
+fn primary_observer(config: &Config, placement: &PlacementConfig) -> Observer {
+    let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+    let terms = Arc::new(Terms::new(config.protocol.stale_primary));
+    Observer::new(primary, terms, config.consumer.target_timeout, usize::MAX)
 }
 
 /// How long the log is waited for: as long as gateways do.
@@ -259,6 +282,7 @@ fn limits(config: &Config) -> Limits {
         max_buffered_bytes: size(consumer.max_buffered_bytes),
         ticket_lifetime: config.protocol.ticket_lifetime,
         window: config.protocol.window(),
+        lingers: config.protocol.linger,
     }
 }
 

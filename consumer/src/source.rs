@@ -27,7 +27,7 @@ use std::{
 use bytes::Bytes;
 pub use group::{Source, SourceConfig};
 use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
-pub use start::{Beginning, Gap, Start, begin};
+pub use start::{Beginning, Gap, begin};
 use understudy_common::{
     config::KafkaConfig,
     kafka::{LogRecord, client_config},

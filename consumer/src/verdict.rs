@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use hyper::StatusCode;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
+use understudy_common::cluster::CallError;
 
 /// What became of one effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Verdict {
     Retry {
         /// Whether the target says that it has too much to do.
         overloaded: bool,
+        /// Whether it may still be under way in the target: a node that lost another one does not know what that one does.
+        lingers: bool,
         /// Why.
         reason: Reason,
     },
@@ -61,8 +64,12 @@ pub enum BulkVerdict {
     Blocked(Reason),
     /// The target has too much to do.
     Overloaded(Reason),
-    /// What it did is unknown: send it again.
+    /// What it did, or still does, is unknown: send it again.
     Unknown(Reason),
+    /// Nothing reached the target: send it again.
+    NotSent(Reason),
+    /// It was not sent, because too much time went by since it was decided: decide anew.
+    Withdrawn,
 }
 
 /// What an item of an answer must be about.
@@ -101,8 +108,12 @@ pub fn of_answer(status: StatusCode, body: &[u8], expected: &[Expected<'_>]) -> 
 
 /// The verdict on no answer.
 #[must_use]
-pub fn of_silence(text: String) -> BulkVerdict {
-    BulkVerdict::Unknown(Reason { status: 0, kind: "no_answer".into(), text })
+pub fn of_silence(error: &CallError) -> BulkVerdict {
+    let reason = |kind: &str| Reason { status: 0, kind: kind.into(), text: error.to_string() };
+    match error {
+        CallError::NotSent { .. } => BulkVerdict::NotSent(reason("not_sent")),
+        CallError::Unanswered { .. } => BulkVerdict::Unknown(reason("no_answer")),
+    }
 }
 
 fn of_items(body: &[u8], expected: &[Expected<'_>]) -> Result<Vec<Verdict>, String> {
@@ -125,7 +136,11 @@ fn of_items(body: &[u8], expected: &[Expected<'_>]) -> Result<Vec<Verdict>, Stri
 fn of_item(action: &str, item: &Item<'_>) -> Verdict {
     let kind = item.error.as_ref().and_then(|error| error.kind.as_deref()).unwrap_or_default();
     let reason = || item.error.clone().unwrap_or_default().reason(item.status);
-    let retry = || Verdict::Retry { overloaded: item.status == 429 || is_overload(kind), reason: reason() };
+    let retry = || {
+        // What was rejected was not executed.
+        let overloaded = item.status == 429 || is_overload(kind);
+        Verdict::Retry { overloaded, lingers: !overloaded, reason: reason() }
+    };
     match (item.status, kind) {
         (200..=299, "") if item.seq_no == Some(0) => Verdict::AppliedFirst,
         (200..=299, "") => Verdict::Applied,
@@ -218,7 +233,7 @@ struct WholeError {
     error: Option<ItemError>,
 }
 
-fn excerpt(body: &[u8]) -> String {
+pub(crate) fn excerpt(body: &[u8]) -> String {
     const SHOWN: usize = 300;
     String::from_utf8_lossy(&body[..body.len().min(SHOWN)]).into_owned()
 }

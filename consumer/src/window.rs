@@ -40,13 +40,16 @@ impl DocumentHasher {
     }
 }
 
+/// What effects of one document are compared by: their version, and whether it was read back from the primary.
+pub type Order = (PackedVersion, bool);
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    version: PackedVersion,
+    order: Order,
     at_ms: i64,
 }
 
@@ -67,22 +70,36 @@ impl Window {
     }
 
     /// Passes an effect, appended at `at_ms`, in the order of the log. `false`: a greater version of its document was
-    /// seen before, and it must be dropped. An equal one passes (it is the same effect, delivered again).
+    /// seen before, and it must be dropped. An equal one passes (it is the same effect, delivered again), unless it is only
+    /// claimed and the other was read back from the primary: versions on the target would mostly tell that too, but not
+    /// where clients give their own (`observation_wins`).
     ///
     /// A void effect must never come here: it would hide what counts.
-    pub fn pass(&mut self, document: u128, version: PackedVersion, at_ms: i64) -> bool {
-        if self.is_older(document, version, at_ms) {
+    pub fn pass(&mut self, document: u128, order: Order, at_ms: i64) -> bool {
+        if self.is_older(document, order, at_ms) {
             return false;
         }
-        self.documents.insert(document, Seen { version, at_ms });
+        self.documents.insert(document, Seen { order, at_ms });
         self.by_time.push_back((at_ms, document));
         true
     }
 
     /// Whether [`Window::pass`] would drop it.
-    pub fn is_older(&mut self, document: u128, version: PackedVersion, at_ms: i64) -> bool {
+    pub fn is_older(&mut self, document: u128, order: Order, at_ms: i64) -> bool {
         self.expire(at_ms);
-        self.documents.get(&document).is_some_and(|seen| seen.version > version)
+        let Some(seen) = self.documents.get_mut(&document).filter(|seen| seen.order > order) else { return false };
+        if seen.order.0 == order.0 {
+            // The same state once more: what is older may come as long after this record as after the other.
+            seen.at_ms = seen.at_ms.max(at_ms);
+            self.by_time.push_back((at_ms, document));
+        }
+        true
+    }
+
+    /// Whether something greater is known of a document.
+    #[must_use]
+    pub fn outranks(&self, document: u128, order: Order) -> bool {
+        self.documents.get(&document).is_some_and(|seen| seen.order > order)
     }
 
     /// Number of documents that are remembered.
@@ -120,8 +137,8 @@ mod tests {
 
     const L: Duration = Duration::from_secs(60);
 
-    fn version(seq_no: u64) -> PackedVersion {
-        PackedVersion::pack(1, 1, seq_no).unwrap()
+    fn claim(seq_no: u64) -> Order {
+        (PackedVersion::pack(1, 1, seq_no).unwrap(), false)
     }
 
     fn key(index: &str, id: &str, routing: Option<&str>) -> DocumentKey {
@@ -131,25 +148,37 @@ mod tests {
     #[test]
     fn older_is_dropped_equal_and_newer_pass() {
         let mut window = Window::new(L);
-        assert!(window.pass(7, version(5), 1_000));
-        assert!(!window.pass(7, version(4), 2_000));
-        assert!(window.pass(7, version(5), 3_000));
-        assert!(window.pass(7, version(6), 4_000));
-        assert!(!window.pass(7, version(5), 5_000));
-        assert!(window.pass(8, version(1), 5_000));
+        assert!(window.pass(7, claim(5), 1_000));
+        assert!(!window.pass(7, claim(4), 2_000));
+        assert!(window.pass(7, claim(5), 3_000));
+        assert!(window.pass(7, claim(6), 4_000));
+        assert!(!window.pass(7, claim(5), 5_000));
+        assert!(window.pass(8, claim(1), 5_000));
+    }
+
+    #[test]
+    fn a_claim_is_outranked_by_what_was_read_back() {
+        let mut window = Window::new(L);
+        let observed = (claim(5).0, true);
+        assert!(window.pass(7, observed, 1_000));
+        assert!(!window.pass(7, claim(5), 2_000) && window.outranks(7, claim(5)));
+        assert!(window.pass(7, observed, 3_000));
+        assert!(!window.pass(7, claim(5), 40_000));
+        assert!(!window.pass(7, claim(4), 90_000), "remembered since it was claimed");
+        assert!(window.pass(7, claim(6), 90_000));
     }
 
     #[test]
     fn what_is_further_back_than_the_width_is_forgotten() {
         let mut window = Window::new(L);
-        assert!(window.pass(7, version(5), 0));
-        assert!(!window.pass(7, version(4), 60_000), "exactly the width is remembered");
-        assert!(window.pass(9, version(1), 60_001));
+        assert!(window.pass(7, claim(5), 0));
+        assert!(!window.pass(7, claim(4), 60_000), "exactly the width is remembered");
+        assert!(window.pass(9, claim(1), 60_001));
         assert_eq!(window.len(), 1);
-        assert!(window.pass(7, version(5), 60_001));
-        assert!(window.pass(7, version(6), 100_000));
-        assert!(window.pass(9, version(1), 160_000));
-        assert!(!window.pass(7, version(5), 160_000), "seen again at 100 s");
+        assert!(window.pass(7, claim(5), 60_001));
+        assert!(window.pass(7, claim(6), 100_000));
+        assert!(window.pass(9, claim(1), 160_000));
+        assert!(!window.pass(7, claim(5), 160_000), "seen again at 100 s");
         assert_eq!(window.len(), 2);
         assert!(window.by_time.len() <= 3);
     }
@@ -157,9 +186,9 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_forgets_nothing() {
         let mut window = Window::new(L);
-        assert!(window.pass(7, version(5), 100_000));
-        assert!(!window.pass(7, version(4), 95_000));
-        assert!(!window.pass(7, version(4), 160_000));
+        assert!(window.pass(7, claim(5), 100_000));
+        assert!(!window.pass(7, claim(4), 95_000));
+        assert!(!window.pass(7, claim(4), 160_000));
     }
 
     #[test]

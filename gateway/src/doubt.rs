@@ -71,22 +71,23 @@ async fn look(
     let mut again = Vec::new();
     let mut elsewhere = Vec::new();
     for ((key, written), found) in wanted.into_iter().zip(observation.found) {
-        match found {
-            Observed::Unknown(reason) => {
-                resolved.unknown = Some(reason);
-                again.push((key, written));
+        let is_it = match (&found, written) {
+            (_, None) => true,
+            (Observed::Effect(effect), Some(written)) => {
+                effect.state != DocumentState::Deleted && effect.version.seq_no() == written
             }
-            Observed::Nothing => {}
-            Observed::Effect(effect) => {
-                let is_it = written
-                    .is_none_or(|written| effect.state != DocumentState::Deleted && effect.version.seq_no() == written);
-                if let Some(need) =
-                    observation.indices.get(&effect.key.index).filter(|need| !is_it && need.shards.number > 1)
-                {
-                    elsewhere.extend(other_shards(&key, need.shards));
-                }
-                resolved.effects.push(effect);
-            }
+            (Observed::Nothing | Observed::Unknown(_), Some(_)) => false,
+        };
+        if let Observed::Unknown(reason) = found {
+            resolved.unknown = Some(reason);
+            again.push((key, written));
+            continue;
+        }
+        if let Some(shards) = observation.shards.get(&key.index).filter(|_| !is_it) {
+            elsewhere.extend(other_shards(&key, *shards));
+        }
+        if let Observed::Effect(effect) = found {
+            resolved.effects.push(effect);
         }
     }
     resolved.indices.extend(observation.indices);

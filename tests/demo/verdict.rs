@@ -15,6 +15,8 @@ use crate::{
 
 /// How long everything may take to come to rest: linger times are part of it.
 const REST: Duration = Duration::from_secs(90);
+/// Longer than a gateway takes for any answer.
+const ANSWERED: Duration = Duration::from_secs(20);
 /// Between two looks at all intents.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -32,6 +34,17 @@ impl Written {
     /// What became of the writes since the act began.
     pub fn so_far(&self, writers: &Writers) -> anyhow::Result<Tally> {
         Ok(writers.tally()?.since(&self.before))
+    }
+
+    /// Waits until the writers have met a refusal, as everybody does now, and answers what became of their writes.
+    pub async fn when_refused(&self, demo: &Demo<'_>, writers: &Writers) -> anyhow::Result<Tally> {
+        let _waiting = demo.screen.wait("writers are refused");
+        let refused = try_eventually(ANSWERED, async || {
+            let written = self.so_far(writers)?;
+            ensure!(written.refused > 0, "{written}");
+            anyhow::Ok(written)
+        });
+        refused.await.map_err(|last| anyhow::anyhow!("no writer was refused within {ANSWERED:?}: {last}"))
     }
 
     /// Pauses the writers, awaits rest, and compares.

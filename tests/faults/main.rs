@@ -164,3 +164,38 @@ async fn processes_start_before_their_servers() {
     stage.wait_drained_within(Duration::from_secs(90)).await;
     stage.assert_equal(&index).await;
 }
+
+/// A gateway stops between the primary's answer and the publish, the document is deleted meanwhile, and the backup's node is
+/// restarted, which forgets deletes. What the gateway publishes when it goes on changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_effect_resurrects_nothing_on_a_backup_that_was_restarted() {
+    let servers = Servers::take().await;
+    let stage = Stage::new("late effect, backup restarted")
+        .set("protocol.ticket_lifetime", "12s")
+        .set("protocol.clock_skew", "1s")
+        .set("protocol.linger", "4s")
+        .set("gateway.primary_timeout", "5s")
+        .set("gateway.publish_timeout", "4s")
+        .set("consumer.reconcile_after", "1s");
+    let (frozen, other) = (stage.gateway().await, stage.gateway().await);
+    let _consumer = stage.consumer().await;
+    let (index, through, backup) = (stage.index("i"), stage.through(&other), stage.backup());
+    let path = format!("/{index}/_doc/1");
+    through.put(&format!("/{index}/_doc/other"), "{}").await.expect(201);
+    stage.freeze_after_the_answer(&frozen, &path, "{\"old\":true}").await;
+    let stopped = tokio::time::Instant::now();
+    let there = async || status(&backup, &path).await == 200;
+    eventually(SOON, "the reconciler brings what the stopped gateway had written", there).await;
+    through.delete(&path).await.expect(200);
+    stage.wait_drained().await;
+    servers.kill("backup").await;
+    servers.start("backup").await;
+    // Until its ticket is worth nothing any more.
+    tokio::time::sleep_until(stopped + Duration::from_secs(13)).await;
+    frozen.thaw();
+    let reopened = async || frozen.metric("understudy_intents_reopened_total", &[]).await == 1.0;
+    eventually(SOON, "the late write opens another intent", reopened).await;
+    stage.wait_settled().await;
+    stage.assert_converges(&index).await;
+    assert_eq!(status(&backup, &path).await, 404, "a deleted document stays deleted");
+}

@@ -54,14 +54,16 @@ impl Twins {
         got
     }
 
-    /// What both indices hold by now.
+    /// What both indices hold by now, by id.
     pub async fn documents(&self) -> (Value, Value) {
         let held = async |index: &str| {
             self.direct.post(&format!("/{index}/_refresh"), "").await.expect(200);
-            let path = format!("/{index}/_search?size=1000&version=true&sort=_id&filter_path=hits.hits");
-            let request = self.direct.request("GET", &path).reply().await.expect(200);
-            let text = request.text().replace(index, "INDEX");
-            serde_json::from_str(&text).expect("JSON")
+            let found = self.direct.get(&format!("/{index}/_search?size=1000&version=true")).await.expect(200);
+            let text = found.text().replace(index, "INDEX");
+            let mut found: Value = serde_json::from_str(&text).expect("JSON");
+            let hits = found["hits"]["hits"].as_array_mut().expect("hits");
+            hits.sort_by_key(|hit| hit["_id"].to_string());
+            found["hits"]["hits"].take()
         };
         (held(&self.ours).await, held(&self.theirs).await)
     }

@@ -27,6 +27,7 @@
 
 mod compare;
 mod eventually;
+mod failpoint;
 mod fake;
 mod http;
 mod kafka;

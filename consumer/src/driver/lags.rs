@@ -67,7 +67,16 @@ mod tests {
     use super::*;
 
     fn status(done: Option<i64>, oldest_ms: Option<i64>) -> PartitionStatus {
-        PartitionStatus { partition: 3, generation: 1, done, committed: done, oldest_ms, window: 0, stopped: None }
+        PartitionStatus {
+            partition: 3,
+            generation: 1,
+            done,
+            committed: done,
+            oldest_ms,
+            window: 0,
+            stopped: None,
+            unsettled: false,
+        }
     }
 
     #[test]

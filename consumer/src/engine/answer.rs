@@ -2,7 +2,7 @@
 
 use super::{
     Command, DeadLetter, Engine, LetterTicket, Moment, Slot,
-    partition::{Item, Progress},
+    item::{Item, Progress},
 };
 use crate::verdict::{BulkVerdict, Reason, Verdict};
 
@@ -12,6 +12,10 @@ impl Engine {
         let Some(slots) = self.bulks.remove(&bulk) else { return };
         for slot in &slots {
             self.flying.remove(&slot.partition);
+            // The partition was lost in between, and what was sent of it then may have come behind its next owner's.
+            if let Some((from, to)) = self.lost.remove(&(slot.partition, slot.generation)) {
+                self.out.push(Command::Report { partition: slot.partition, from, to });
+            }
         }
         match verdict {
             BulkVerdict::Items(verdicts) => {
@@ -61,11 +65,13 @@ impl Engine {
                 self.wait_for_target(now);
             }
             BulkVerdict::Unknown(reason) => {
-                if std::mem::replace(&mut self.target_up, false) {
-                    self.out.push(Command::TargetDown(reason));
-                }
+                slots.iter().for_each(|slot| self.lingers(now, *slot));
+                self.target_fails(now, reason, &slots);
+            }
+            BulkVerdict::NotSent(reason) => self.target_fails(now, reason, &slots),
+            BulkVerdict::Withdrawn => {
                 self.send_again(&slots);
-                self.wait_for_target(now);
+                self.stood_still(now);
             }
         }
         let mut partitions: Vec<i32> = slots.iter().map(|slot| slot.partition).collect();
@@ -77,7 +83,7 @@ impl Engine {
 
     fn close_batch(&mut self, partition: i32) {
         let Some(state) = self.partitions.get_mut(&partition) else { return };
-        state.finish();
+        state.finish(partition, &mut self.out);
         if state.is_idle() && state.blocked.take().is_some() {
             self.out.push(Command::Unblocked { partition });
         }
@@ -86,8 +92,12 @@ impl Engine {
     fn judge(&mut self, now: Moment, slot: Slot, verdict: Verdict) {
         match verdict {
             Verdict::Applied => {
-                self.tally.applied += 1;
-                self.with_item(slot, |item| item.progress = Progress::Done);
+                let mut forced = false;
+                self.with_item(slot, |item| {
+                    item.progress = Progress::Done;
+                    forced = item.force;
+                });
+                *(if forced { &mut self.tally.forced } else { &mut self.tally.applied }) += 1;
                 // It makes headway.
                 if let Some(state) = self.current(slot.partition, slot.generation) {
                     state.backoff.reset();
@@ -97,11 +107,20 @@ impl Engine {
                 // It goes once more after a look at the index: where all is well it is found there already.
                 self.await_index(slot, false);
             }
+            Verdict::Superseded if self.says_nothing(slot) => {
+                self.with_item(slot, |item| {
+                    item.force = true;
+                    item.progress = Progress::Ready;
+                });
+            }
             Verdict::Superseded => {
                 self.tally.superseded += 1;
                 self.with_item(slot, |item| item.progress = Progress::Done);
             }
-            Verdict::Retry { .. } => {
+            Verdict::Retry { lingers, .. } => {
+                if lingers {
+                    self.lingers(now, slot);
+                }
                 self.send_again(&[slot]);
                 self.hold(now, slot);
             }
@@ -130,6 +149,34 @@ impl Engine {
         }
     }
 
+    /// Whether a conflict of versions tells nothing (`client_cas`): on an index with client versions, which may fall after
+    /// a delete and do not compare with packed ones. What the window let pass is the newest there.
+    fn says_nothing(&self, slot: Slot) -> bool {
+        let state = self.partitions.get(&slot.partition).filter(|state| state.generation == slot.generation);
+        let item = state.and_then(|state| state.batch.get(slot.item));
+        item.is_some_and(|item| self.indices.has_client_versions(&item.index))
+    }
+
+    /// An item may still be under way in the target (`own_timeout`). That concerns the partition also when it was lost and
+    /// came back since.
+    fn lingers(&mut self, now: Moment, slot: Slot) {
+        let until = now.at + self.limits.lingers;
+        if let Some(state) = self.partitions.get_mut(&slot.partition) {
+            state.disturb(slot.partition, until, false, &mut self.out);
+            if state.generation == slot.generation {
+                state.note(slot.item, &self.indices);
+            }
+        }
+    }
+
+    fn target_fails(&mut self, now: Moment, reason: Reason, slots: &[Slot]) {
+        if std::mem::replace(&mut self.target_up, false) {
+            self.out.push(Command::TargetDown(reason));
+        }
+        self.send_again(slots);
+        self.wait_for_target(now);
+    }
+
     fn send_again(&mut self, slots: &[Slot]) {
         self.tally.retried += slots.len() as u64;
         for slot in slots {
@@ -152,6 +199,11 @@ impl Engine {
             letter = Some((item.origin.clone(), item.effect.clone()));
         });
         if let Some((origin, effect)) = letter {
+            if let Some(state) = self.current(slot.partition, slot.generation)
+                && let Some(item) = state.batch.get(slot.item)
+            {
+                state.settling.forget(item.name);
+            }
             let ticket = LetterTicket { partition: slot.partition, generation: slot.generation, item: Some(slot.item) };
             self.out.push(Command::DeadLetter(DeadLetter { ticket, origin, effect: Some(effect), reason }));
         }

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{
-    BULKS, Bulk, Command, Engine, Moment, Slot,
-    partition::{Around, Progress},
-};
+use super::{BULKS, Bulk, Command, Engine, Moment, Slot, Way, item::Progress, partition::Around};
 use crate::batcher::Room;
 
 impl Engine {
     /// Sends as much as may be under way.
     pub(super) fn compose(&mut self, now: Moment) {
-        if !self.open || now.at < self.target_retry_at {
+        if !self.open || now.at < self.sends_from() {
             return;
         }
         while self.bulks.len() < BULKS {
-            let (slots, bulk) = self.collect(now);
+            let (mut slots, mut bulk) = self.collect(now, Way::Force);
+            if slots.is_empty() {
+                (slots, bulk) = self.collect(now, Way::Versions);
+            }
             if slots.is_empty() {
                 return;
             }
@@ -26,11 +26,11 @@ impl Engine {
     }
 
     /// Goes round the partitions, beginning after the one that was served first the last time.
-    fn collect(&mut self, now: Moment) -> (Vec<Slot>, Bulk) {
+    fn collect(&mut self, now: Moment, way: Way) -> (Vec<Slot>, Bulk) {
         let mut room = Room::new(self.limit.get(), self.limits.batch_bytes);
         let mut slots = Vec::new();
-        let mut bulk = Bulk { id: self.next_bulk, effects: Vec::new(), requests: Vec::new() };
-        let ripe = self.is_ripe(now);
+        let mut bulk = Bulk { id: self.next_bulk, way, effects: Vec::new(), requests: Vec::new() };
+        let ripe = way == Way::Versions && self.is_ripe(now);
         let first = self.first;
         let mut order: Vec<i32> = self.partitions.keys().copied().collect();
         order.sort_by_key(|partition| (*partition < first, *partition));
@@ -52,8 +52,9 @@ impl Engine {
                 };
                 state.take(partition, room, around);
             }
-            for (item, work) in state.batch.iter_mut().enumerate() {
-                if work.progress != Progress::Ready {
+            for item in 0..state.batch.len() {
+                let work = &state.batch[item];
+                if work.progress != Progress::Ready || work.force != (way == Way::Force) {
                     continue;
                 }
                 if !room.fits(&work.effect) || (work.alone && !room.is_empty()) {
@@ -63,10 +64,10 @@ impl Engine {
                 if work.alone {
                     room.close();
                 }
-                work.progress = Progress::Flying;
                 slots.push(Slot { partition, generation: state.generation, item });
                 bulk.effects.push(work.effect.clone());
                 note(&mut bulk.requests, &work.origin.request);
+                state.takes_off(item, &self.indices);
             }
         }
         if let Some(slot) = slots.first() {

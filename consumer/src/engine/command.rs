@@ -36,6 +36,8 @@ pub struct Limits {
     pub ticket_lifetime: Duration,
     /// `W`: the width of the window.
     pub window: Duration,
+    /// The longest time that a request may linger in the target after whoever sent it is gone.
+    pub lingers: Duration,
 }
 
 /// A record that was read.
@@ -73,11 +75,22 @@ impl std::fmt::Display for IndexId {
     }
 }
 
+/// How effects get to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// With external versions: the target decides which effect is newer.
+    Versions,
+    /// By compare-and-set against the copy that is there: it is known that these are the newest.
+    Force,
+}
+
 /// A bulk to be sent.
 #[derive(Clone, Debug)]
 pub struct Bulk {
     /// Comes back with the answer.
     pub id: u64,
+    /// How its effects get there.
+    pub way: Way,
     /// Its effects, in order.
     pub effects: Vec<Effect>,
     /// The requests that they came from.
@@ -93,6 +106,37 @@ pub struct LetterTicket {
     pub generation: u64,
     /// The item; `None` for a record that could not be read.
     pub item: Option<usize>,
+}
+
+/// Whose place in its batch a reference has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferenceTicket {
+    /// Partition.
+    pub partition: i32,
+    /// Generation of its assignment.
+    pub generation: u64,
+    /// The item.
+    pub item: usize,
+}
+
+/// An effect whose source is to be read from the primary.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// Comes back with what was read.
+    pub ticket: ReferenceTicket,
+    /// The effect without its source.
+    pub effect: Effect,
+    /// The index that it belongs to.
+    pub index: IndexId,
+}
+
+/// What was read from the primary in the place of a reference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The document as it is, not older than the reference.
+    pub effect: Effect,
+    /// The mapping version that it needs.
+    pub mapping: u64,
 }
 
 /// Something that the target will never take.
@@ -209,6 +253,30 @@ pub enum Command {
         /// Partition.
         partition: i32,
     },
+    /// A bulk of a partition may still arrive in the target, of a former owner or unanswered: it goes on, and commits
+    /// nothing.
+    Unsettled {
+        /// Partition.
+        partition: i32,
+        /// Whether it is of a former owner.
+        taken_over: bool,
+    },
+    /// Nothing can arrive any more, and what it might have undone was applied again.
+    Settled {
+        /// Partition.
+        partition: i32,
+    },
+    /// A partition was lost with effects under way that no commit covers: others must look at their documents.
+    Report {
+        /// Partition.
+        partition: i32,
+        /// The first record that is not covered.
+        from: i64,
+        /// The record after the last one of which something was sent.
+        to: i64,
+    },
+    /// Read a document from the primary.
+    Read(Reference),
 }
 
 /// How often what happened.
@@ -230,6 +298,8 @@ pub struct Tally {
     pub stale: u64,
     /// Replaced by a later effect of the same batch.
     pub collapsed: u64,
+    /// Effects that the target has by compare-and-set, because versions said nothing.
+    pub forced: u64,
 }
 
 /// How a partition is doing.
@@ -249,4 +319,6 @@ pub struct PartitionStatus {
     pub window: usize,
     /// Why it does not go on.
     pub stopped: Option<StopReason>,
+    /// Whether it commits nothing for now, because a bulk may still arrive in the target.
+    pub unsettled: bool,
 }

@@ -1,6 +1,9 @@
 //! What is known of the target's indices.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{Command, IndexId};
 
@@ -29,6 +32,8 @@ pub(super) enum Readiness<'a> {
 #[derive(Default)]
 pub(super) struct Indices {
     known: HashMap<IndexId, Known>,
+    /// UUIDs of indices whose clients gave versions of their own. What is in it stays.
+    client_versions: HashSet<Arc<str>>,
     last: u64,
 }
 
@@ -46,6 +51,18 @@ impl Indices {
             Some(Known { ready: Some(ready), .. }) if *ready >= mapping => Readiness::Ready,
             _ => Readiness::Wait,
         }
+    }
+
+    /// Clients of an index gave versions of their own.
+    pub(super) fn learn_client_versions(&mut self, uuid: &Arc<str>) {
+        if !self.client_versions.contains(uuid) {
+            self.client_versions.insert(uuid.clone());
+        }
+    }
+
+    /// Whether clients of an index gave versions of their own. There versions on the target do not compare.
+    pub(super) fn has_client_versions(&self, index: &IndexId) -> bool {
+        self.client_versions.contains(&index.uuid)
     }
 
     /// Has an index prepared, unless that is under way.
@@ -69,6 +86,17 @@ impl Indices {
         let awaited = known.awaited;
         self.begin(index, out);
         awaited
+    }
+
+    /// Has an index brought to a mapping version, for an item that is in a batch already. Answers as
+    /// [`Indices::look_again`] does; `None` where it is at that version.
+    pub(super) fn want_for_item(&mut self, index: &IndexId, mapping: u64, out: &mut Vec<Command>) -> Option<u64> {
+        if matches!(self.readiness(index, mapping), Readiness::Ready) {
+            return None;
+        }
+        let known = self.known.entry(index.clone()).or_default();
+        known.wanted = known.wanted.max(mapping);
+        Some(self.look_again(index, false, out))
     }
 
     pub(super) fn prepared(&mut self, index: &IndexId, sequence: u64, mapping: u64, out: &mut Vec<Command>) {

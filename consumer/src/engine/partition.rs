@@ -1,23 +1,20 @@
 //! One partition: its queue, its window, its batch.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+mod batch;
+mod settle;
 
-use understudy_common::{effect::Effect, record::is_void};
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    Command, DeadLetter, IndexId, LetterTicket, Limits, Origin, PartitionStatus, Received, StopReason, Tally,
-    indices::{Indices, Readiness, differs_text},
-    queued::{Content, Needed, Queued, queued},
+    Command, IndexId, Limits, PartitionStatus, Received, StopReason, Tally,
+    indices::{Indices, Readiness},
+    item::{Item, Progress},
+    queued::{Queued, queued},
+    settling::Settling,
 };
 use crate::{
     backoff::Backoff,
-    batcher::Room,
-    offsets::{Commit, Offsets},
-    request::effect_len,
+    offsets::{Offsets, Start},
     verdict::Reason,
     window::{DocumentHasher, Window},
 };
@@ -43,31 +40,6 @@ pub(super) enum Accepted {
     },
 }
 
-/// How far an item of a batch is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// To be sent.
-    Ready,
-    /// In a bulk.
-    Flying,
-    /// Waits for this preparation of its index, or a later one.
-    AwaitsIndex(u64),
-    /// On its way into the dead-letter topic.
-    Letter,
-    Done,
-}
-
-pub(super) struct Item {
-    pub(super) effect: Effect,
-    pub(super) index: IndexId,
-    pub(super) origin: Arc<Origin>,
-    pub(super) progress: Progress,
-    /// Whether its index was looked at once more after the target refused it.
-    pub(super) synced: bool,
-    /// A bulk with it was refused as a whole: it goes alone.
-    pub(super) alone: bool,
-}
-
 /// What a partition needs of the engine to fill its batch.
 pub(super) struct Around<'a> {
     pub(super) hasher: &'a DocumentHasher,
@@ -86,7 +58,8 @@ pub(super) struct Partition {
     pub(super) backoff: Backoff,
     pub(super) retry_at: Duration,
     pub(super) blocked: Option<Reason>,
-    window: Window,
+    pub(super) settling: Settling,
+    pub(super) window: Window,
     next_offset: i64,
     reread_at: Option<i64>,
     behind: u32,
@@ -102,6 +75,8 @@ pub(super) struct Partition {
     last_ms: Option<i64>,
     waits: Option<(IndexId, u64)>,
     paused: bool,
+    /// The offset behind the last record of which something was sent.
+    sent_to: i64,
 }
 
 impl Partition {
@@ -115,6 +90,7 @@ impl Partition {
             backoff: Backoff::new(limits.max_backoff),
             retry_at: Duration::ZERO,
             blocked: None,
+            settling: Settling::default(),
             window: Window::new(limits.window),
             next_offset: 0,
             reread_at: None,
@@ -129,15 +105,16 @@ impl Partition {
             last_ms: None,
             waits: None,
             paused: false,
+            sent_to: 0,
         }
     }
 
-    pub(super) fn start(&mut self, offset: i64, last_ms: Option<i64>, window: Window) {
+    pub(super) fn start(&mut self, start: &Start, window: Window) {
         self.phase = Phase::Running;
-        self.next_offset = offset;
+        self.next_offset = start.offset;
         self.window = window;
-        self.last_ms = last_ms;
-        self.offsets = Some(Offsets::new(offset, last_ms));
+        self.last_ms = start.last_ms;
+        self.offsets = Some(Offsets::new(start));
     }
 
     /// What was read is given up; what is under way is left to its answer.
@@ -184,137 +161,7 @@ impl Partition {
         })
     }
 
-    /// Fills the batch of an idle partition, as far as there is room.
-    pub(super) fn take(&mut self, partition: i32, mut room: Room, around: Around<'_>) {
-        let Around { hasher, limits, indices, tally, out } = around;
-        let mut places: HashMap<u128, usize> = HashMap::new();
-        self.waits = None;
-        self.busy = true;
-        self.oldest_ms = self.queue.front().map(|queued| queued.origin.record.at_ms);
-        while let Some(queued) = self.queue.front_mut() {
-            let origin = queued.origin.clone();
-            match &mut queued.content {
-                Content::Foreign(text) => {
-                    if room.is_full() {
-                        break;
-                    }
-                    let ticket = LetterTicket { partition, generation: self.generation, item: None };
-                    let reason = Reason { status: 0, kind: "unreadable_record".into(), text: std::mem::take(text) };
-                    out.push(Command::DeadLetter(DeadLetter { ticket, origin, effect: None, reason }));
-                    self.open_letters += 1;
-                    self.batch_bytes += queued.bytes;
-                }
-                Content::Newer(text) => {
-                    // What stands before it is applied and committed first.
-                    if self.batch.is_empty() && self.open_letters == 0 {
-                        let detail = format!("offset {}: {text}", origin.record.offset);
-                        self.finish();
-                        self.stop(StopReason::Newer);
-                        let (generation, reason) = (self.generation, StopReason::Newer);
-                        out.push(Command::Stopped { partition, generation, reason, detail });
-                        return;
-                    }
-                    break;
-                }
-                Content::Effects { indices: needed, effects } => {
-                    let at_ms = origin.record.at_ms;
-                    let mut waits = None;
-                    while let Some(effect) = effects.front() {
-                        if is_void(at_ms, origin.ticket_ms, limits.ticket_lifetime) {
-                            tally.void += effects.len() as u64;
-                            self.queued_effects -= effects.len();
-                            effects.clear();
-                            break;
-                        }
-                        let Needed { index, mapping, shards } = &needed[&effect.key.index];
-                        let name = hasher.name(&index.uuid, *shards, &effect.key);
-                        if self.window.is_older(name, effect.version, at_ms) {
-                            tally.stale += 1;
-                            self.queued_effects -= 1;
-                            effects.pop_front();
-                            continue;
-                        }
-                        if !room.fits(effect) {
-                            room.close();
-                            break;
-                        }
-                        match indices.readiness(index, *mapping) {
-                            Readiness::Ready => {}
-                            Readiness::Wait => {
-                                waits = Some((index.clone(), *mapping));
-                                break;
-                            }
-                            Readiness::Differs(label) => {
-                                if self.batch.is_empty() && self.open_letters == 0 {
-                                    let detail = differs_text(index, label);
-                                    self.finish();
-                                    self.stop(StopReason::Incarnation);
-                                    let (generation, reason) = (self.generation, StopReason::Incarnation);
-                                    out.push(Command::Stopped { partition, generation, reason, detail });
-                                    return;
-                                }
-                                room.close();
-                                break;
-                            }
-                        }
-                        self.window.pass(name, effect.version, at_ms);
-                        room.put(effect);
-                        let index = index.clone();
-                        let Some(effect) = effects.pop_front() else { break };
-                        self.queued_effects -= 1;
-                        self.batch_bytes += effect_len(&effect);
-                        let (origin, progress) = (origin.clone(), Progress::Ready);
-                        let item = Item { effect, index, origin, progress, synced: false, alone: false };
-                        match places.get(&name) {
-                            Some(&place) => {
-                                tally.collapsed += 1;
-                                if item.effect.version >= self.batch[place].effect.version {
-                                    self.batch[place] = item;
-                                }
-                            }
-                            None => {
-                                places.insert(name, self.batch.len());
-                                self.batch.push(item);
-                            }
-                        }
-                    }
-                    if !effects.is_empty() {
-                        if let Some((index, mapping)) = waits {
-                            indices.want(&index, mapping, out);
-                            self.waits = Some((index, mapping));
-                        }
-                        break;
-                    }
-                }
-            }
-            self.queued_bytes -= queued.bytes;
-            self.last_ms = Some(queued.origin.record.at_ms);
-            self.queue.pop_front();
-        }
-        self.finish();
-    }
-
-    /// Closes the batch once everything in it is done.
-    pub(super) fn finish(&mut self) {
-        let open = self.open_letters > 0 || self.batch.iter().any(|item| item.progress != Progress::Done);
-        if !self.busy || open {
-            return;
-        }
-        self.busy = false;
-        self.batch.clear();
-        self.batch_bytes = 0;
-        self.oldest_ms = None;
-        self.backoff.reset();
-        self.retry_at = Duration::ZERO;
-        let stopped = matches!(self.phase, Phase::Stopped(_));
-        let done = self.queue.front().map_or(self.next_offset, |queued| queued.origin.record.offset);
-        // What a stopped partition had read was given up, and its own position with it.
-        if let Some(offsets) = self.offsets.as_mut().filter(|_| !stopped) {
-            offsets.advance(done, self.last_ms);
-        }
-    }
-
-    pub(super) fn letter_kept(&mut self, item: Option<usize>) {
+    pub(super) fn letter_kept(&mut self, partition: i32, item: Option<usize>, out: &mut Vec<Command>) {
         match item {
             None => self.open_letters = self.open_letters.saturating_sub(1),
             Some(item) => {
@@ -323,7 +170,7 @@ impl Partition {
                 }
             }
         }
-        self.finish();
+        self.finish(partition, out);
     }
 
     pub(super) fn index_ready(&mut self, index: &IndexId, sequence: u64) {
@@ -350,7 +197,8 @@ impl Partition {
 
     /// Effects and bytes that wait for a batch, and since when; `None` when nothing can be taken now.
     pub(super) fn waiting(&self, indices: &Indices) -> Option<(usize, usize, Duration)> {
-        let front = self.queue.front().filter(|_| !self.busy)?;
+        let sealed = self.offsets.as_ref().is_some_and(Offsets::is_sealed);
+        let front = self.queue.front().filter(|_| !self.busy && sealed && !self.settling.is_full())?;
         if let Some((index, mapping)) = &self.waits
             && matches!(indices.readiness(index, *mapping), Readiness::Wait)
         {
@@ -379,10 +227,6 @@ impl Partition {
         (std::mem::replace(&mut self.paused, pause) != pause).then_some(pause)
     }
 
-    pub(super) fn last_commit(&self, partition: i32) -> Option<Commit> {
-        self.offsets.as_ref().filter(|offsets| offsets.done() > offsets.confirmed()).map(|o| o.last(partition))
-    }
-
     fn oldest_unapplied(&self) -> Option<i64> {
         self.oldest_ms.or_else(|| self.queue.front().map(|queued| queued.origin.record.at_ms))
     }
@@ -399,6 +243,7 @@ impl Partition {
                 Phase::Stopped(reason) => Some(reason),
                 _ => None,
             },
+            unsettled: !self.settling.is_settled(),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use understudy_common::{
     effect::Effect,
+    kafka::LogRecord,
     record::{IndexNeed, Unreadable},
     shard::ShardLayout,
 };
@@ -73,5 +74,8 @@ pub(super) fn queued(now: Duration, received: Received) -> Queued {
         Err(Unreadable::Foreign(text)) => ("".into(), 0, Content::Foreign(text)),
         Err(Unreadable::Newer(text)) => ("".into(), 0, Content::Newer(text)),
     };
+    // The effects hold what they need of the value, and may outlive their record.
+    let value = record.value.clone().filter(|_| !matches!(content, Content::Effects { .. }));
+    let record = LogRecord { value, ..record };
     Queued { origin: Arc::new(Origin { record, request, ticket_ms }), content, bytes, arrived: now }
 }

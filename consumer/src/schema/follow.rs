@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use understudy_common::{
     config::KafkaConfig,
-    kafka::{LogRecord, PublishError, Publisher, tail},
-    schema::IndexSchema,
+    kafka::{LogRecord, PublishError, Publisher, ReadError, read_range, tail},
+    schema::{ClientVersions, IndexSchema},
 };
 
 use super::SchemaStore;
@@ -49,6 +49,34 @@ pub fn follow(
 }
 
 fn learn(store: &SchemaStore, record: &LogRecord) {
+    if !learn_client_versions(store, record) {
+        learn_schema(store, record);
+    }
+    store.read_to(record.offset + 1);
+}
+
+/// Whether the record is one of those that say that clients gave versions of their own. Its key says all of it.
+fn learn_client_versions(store: &SchemaStore, record: &LogRecord) -> bool {
+    let key = std::str::from_utf8(record.key.as_deref().unwrap_or_default()).unwrap_or_default();
+    let Some(index) = key.strip_prefix(ClientVersions::KEY_PREFIX) else { return false };
+    match index.rsplit_once('/') {
+        Some((_, uuid)) => store.learn_client_versions(uuid.into()),
+        None => tracing::error!(offset = record.offset, key, "a record of client versions that names no index"),
+    }
+    true
+}
+
+/// Reads what the topic says below `end` of client versions, once, for whoever cannot wait for the one that follows. Blocks.
+///
+/// # Errors
+/// When Kafka fails or falls silent.
+pub fn read_client_versions(kafka: &KafkaConfig, topic: &str, end: i64, store: &SchemaStore) -> Result<(), ReadError> {
+    read_range(kafka, topic, 0, 0, end, |record| {
+        learn_client_versions(store, &record);
+    })
+}
+
+fn learn_schema(store: &SchemaStore, record: &LogRecord) {
     let Some(value) = &record.value else { return };
     match serde_json::from_slice::<IndexSchema>(value) {
         Ok(schema) if schema.format == IndexSchema::FORMAT => store.learn(schema, value.clone()),

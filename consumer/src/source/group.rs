@@ -39,6 +39,8 @@ pub struct SourceConfig {
     pub topic: String,
     /// The topic of facts that all processes share.
     pub control: String,
+    /// The topic of what indices are like.
+    pub schema: String,
     /// The group.
     pub group: String,
     /// The member's name.
@@ -116,13 +118,13 @@ impl Source {
     /// Commits, and says what Kafka has then: nothing where it failed, and the engine commits again after a while.
     ///
     /// Waiting for each commit is the way to hear of it: librdkafka tells nobody of manual commits that are not waited for.
-    pub fn commit(&self, commits: Vec<Commit>) -> impl Future<Output = Vec<(i32, i64)>> + Send + 'static {
+    pub fn commit(&self, commits: Vec<Commit>) -> impl Future<Output = Vec<Commit>> + Send + 'static {
         let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
         async move {
             let committed = tokio::task::spawn_blocking(move || {
                 commit_list(&topic, &commits)
                     .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync))
-                    .map(|()| commits.iter().map(|commit| (commit.partition, commit.offset)).collect())
+                    .map(|()| commits)
             });
             match committed.await {
                 Ok(Ok(committed)) => committed,

@@ -15,18 +15,9 @@ use understudy_common::{
 
 use super::{ASK, Quiet, SourceConfig, member_config};
 use crate::{
-    offsets::CommitMetadata,
+    offsets::{CommitMetadata, Start},
     window::{DocumentHasher, Window},
 };
-
-/// Where a partition begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The first offset to be applied.
-    pub offset: i64,
-    /// Append time of the record before it, where there is one.
-    pub last_ms: Option<i64>,
-}
 
 /// Records are missing, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +26,8 @@ pub struct Gap(pub String);
 /// How a partition begins.
 #[derive(Debug)]
 pub enum Beginning {
-    /// Here, with this window.
-    At(Start, Box<Window>),
+    /// Here, with this window, once what the schema topic held below this offset is known.
+    At(Start, Box<Window>, i64),
     /// Not at all. With the committed offset, where there is one.
     Gap(Gap, Option<i64>),
 }
@@ -68,7 +59,8 @@ pub fn decide(found: &Found) -> Result<Start, Gap> {
                 "the group has no offset, and it had one: the topic was deleted and made anew, or the group's offsets expired".into(),
             ))
         } else if low == 0 {
-            Ok(Start { offset: 0, last_ms: None })
+            // Nobody ever began here, so nothing of anybody can be under way.
+            Ok(Start { offset: 0, last_ms: None, clean: true, sealed: false })
         } else {
             Err(Gap(format!(
                 "the group has no offset, and the log begins at {low}: what stood before it was never applied"
@@ -84,14 +76,16 @@ pub fn decide(found: &Found) -> Result<Start, Gap> {
             "offset {offset} is committed, and the log ends at {high}: it lost records or was created anew"
         )));
     }
-    if let (Some(CommitMetadata { last_ms }), Some(before_ms)) = (metadata, found.before_ms)
-        && *last_ms != before_ms
+    let metadata = metadata.unwrap_or_default();
+    if let (Some(last_ms), Some(before_ms)) = (metadata.last_ms, found.before_ms)
+        && last_ms != before_ms
     {
         return Err(Gap(format!(
             "the record before the committed offset {offset} was appended at {before_ms}, and the one that was applied at {last_ms}: the topic was created anew"
         )));
     }
-    Ok(Start { offset, last_ms: found.before_ms.or(metadata.map(|metadata| metadata.last_ms)) })
+    let CommitMetadata { last_ms, clean } = metadata;
+    Ok(Start { offset, last_ms: found.before_ms.or(last_ms), clean, sealed: !clean })
 }
 
 /// Whether an offset of a partition was ever committed, by the control topic.
@@ -122,6 +116,7 @@ pub fn begin(
     let topic = &config.topic;
     let committed = committed(&reader, topic, partition)?;
     let (low, high) = reader.fetch_watermarks(topic, partition, ASK)?;
+    let (_, schemas) = reader.fetch_watermarks(&config.schema, 0, ASK)?;
     let begun = committed.is_none() && has_begun(config, partition)?;
     let mut before_ms = None;
     if let Some((offset, _)) = committed.as_ref().filter(|(offset, _)| (low + 1..=high).contains(offset)) {
@@ -147,7 +142,7 @@ pub fn begin(
             "the log before the committed offset is gone, and the window with it"
         );
     }
-    Ok(Beginning::At(start, Box::new(window)))
+    Ok(Beginning::At(start, Box::new(window), schemas))
 }
 
 /// What was void or unreadable is not remembered: it was never applied.
@@ -159,7 +154,7 @@ fn learn(window: &mut Window, record: &LogRecord, hasher: &DocumentHasher, ticke
     }
     for effect in &effects.effects {
         if let Some(need) = effects.indices.get(&effect.key.index) {
-            window.pass(hasher.name(&need.uuid, need.shards, &effect.key), effect.version, record.at_ms);
+            window.pass(hasher.name(&need.uuid, need.shards, &effect.key), effect.order(), record.at_ms);
         }
     }
 }
@@ -198,19 +193,31 @@ mod tests {
     use super::*;
 
     fn found(committed: Option<(i64, Option<i64>)>, low: i64, high: i64, before_ms: Option<i64>) -> Found {
-        let committed = committed.map(|(offset, last)| (offset, last.map(|last_ms| CommitMetadata { last_ms })));
+        let metadata = |last_ms: i64| CommitMetadata { last_ms: Some(last_ms), clean: false };
+        let committed = committed.map(|(offset, last)| (offset, last.map(metadata)));
         Found { committed, low, high, before_ms, begun: false }
     }
 
     #[test]
     fn a_whole_log_is_begun_or_gone_on_with() {
-        let at = |offset, last_ms| Ok(Start { offset, last_ms });
-        assert_eq!(decide(&found(None, 0, 9, None)), at(0, None));
+        let at = |offset, last_ms| Ok(Start { offset, last_ms, clean: false, sealed: true });
         assert_eq!(decide(&found(Some((5, Some(7))), 0, 9, Some(7))), at(5, Some(7)));
         assert_eq!(decide(&found(Some((5, Some(7))), 5, 9, None)), at(5, Some(7)));
         assert_eq!(decide(&found(Some((9, Some(7))), 0, 9, Some(7))), at(9, Some(7)));
         assert_eq!(decide(&found(Some((0, None)), 0, 0, None)), at(0, None));
         assert_eq!(decide(&found(Some((5, None)), 0, 9, Some(7))), at(5, Some(7)), "an operator's own commit");
+    }
+
+    #[test]
+    fn only_what_nobody_began_or_what_was_let_go_in_good_order_is_clean() {
+        let first = decide(&found(None, 0, 9, None)).unwrap();
+        assert_eq!(first, Start { offset: 0, last_ms: None, clean: true, sealed: false });
+        let mut left = found(Some((5, Some(7))), 0, 9, Some(7));
+        assert!(!decide(&left).unwrap().clean, "its owner went on");
+        left.committed = Some((5, Some(CommitMetadata { last_ms: Some(7), clean: true })));
+        assert_eq!(decide(&left).unwrap(), Start { offset: 5, last_ms: Some(7), clean: true, sealed: false });
+        let sealed = found(Some((0, None)), 0, 9, None);
+        assert!(!decide(&sealed).unwrap().clean, "its first owner died before it committed anything");
     }
 
     #[test]

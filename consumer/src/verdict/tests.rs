@@ -38,8 +38,8 @@ fn items() {
         (408, "timeout", false),
         (302, "", false),
     ] {
-        let Verdict::Retry { overloaded: said, .. } = failed(status, kind) else { panic!("{status} {kind}") };
-        assert_eq!(said, overloaded, "{status} {kind}");
+        let Verdict::Retry { overloaded: said, lingers, .. } = failed(status, kind) else { panic!("{status} {kind}") };
+        assert_eq!((said, lingers), (overloaded, !overloaded), "{status} {kind}");
     }
     for (status, kind) in [
         (403, "cluster_block_exception"),
@@ -97,4 +97,12 @@ fn whole_answers() {
     for status in [201, 301, 404, 405, 408, 500, 502, 503, 504] {
         assert!(matches!(of(status, error), BulkVerdict::Unknown(_)), "{status}");
     }
+}
+
+#[test]
+fn what_was_not_sent_is_told_apart_from_what_was_not_answered() {
+    let (cluster, reason) = ("backup".to_owned(), "r".to_owned());
+    let refused = CallError::NotSent { cluster: cluster.clone(), reason: reason.clone() };
+    assert!(matches!(of_silence(&refused), BulkVerdict::NotSent(_)));
+    assert!(matches!(of_silence(&CallError::Unanswered { cluster, reason }), BulkVerdict::Unknown(_)));
 }

@@ -24,7 +24,7 @@ pub async fn play(demo: &Demo<'_>, writers: &Writers) -> anyhow::Result<Figures>
     demo.screen.seen("the documents are neither on the primary nor on the backup");
     let read = demo.lb.request("GET", &format!("/{INDEX}/_doc/{FIRST}")).send().await.map_err(anyhow::Error::msg)?;
     ensure!(read.status == 200, "a read was not answered: {read}");
-    let written = act.so_far(writers)?;
+    let written = act.when_refused(demo, writers).await?;
     demo.screen.seen(&format!(
         "reads are answered all the while; of the writers' documents {} are refused by now, and {} were on their way when Kafka died",
         number(written.refused),

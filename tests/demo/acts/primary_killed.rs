@@ -25,7 +25,7 @@ pub async fn play(demo: &Demo<'_>, writers: &Writers) -> anyhow::Result<Figures>
     demo.writes_are_refused(&refused).await?;
     demo.are_absent(&refused, "backup", &demo.backup).await?;
     demo.screen.seen("the documents are not on the backup");
-    let written = act.so_far(writers)?;
+    let written = act.when_refused(demo, writers).await?;
     demo.screen.seen(&format!(
         "of the writers' documents {} are refused by now, and {} were on their way when the primary died",
         number(written.refused),

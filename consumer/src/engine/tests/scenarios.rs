@@ -5,33 +5,45 @@ use super::{
     *,
 };
 
-fn at(millis: u64) -> Moment {
+pub(super) fn at(millis: u64) -> Moment {
     Moment { at: Duration::from_millis(millis), dice: 1.0 }
 }
 
-fn begun() -> Engine {
+/// Let go in good order, and sealed since.
+pub(super) const CLEAN: Start = Start { offset: 0, last_ms: None, clean: true, sealed: true };
+
+pub(super) fn begun() -> Engine {
     let mut engine = Engine::new(limits(10), hasher());
     engine.permit(true);
-    engine.assigned(0, 1);
-    engine.started(0, 1, 0, None, Window::new(Duration::from_secs(70)));
+    begin(&mut engine, 1, CLEAN);
     engine
 }
 
-fn put(offset: i64, document: u8) -> Received {
-    received(0, offset, 1_000, 1_000, vec![effect(document, offset as u64 + 1, 0)])
+pub(super) fn begin(engine: &mut Engine, generation: u64, start: Start) {
+    engine.assigned(0, generation);
+    engine.started(at(0), 0, generation, start, Window::new(Duration::from_secs(70)));
 }
 
-/// Makes the index ready, and returns the first bulk.
-fn first_bulk(engine: &mut Engine, now: u64) -> Bulk {
-    for command in engine.step(at(now)) {
+pub(super) fn put(offset: i64, document: u8) -> Received {
+    write(offset, document, Kind::Put)
+}
+
+pub(super) fn write(offset: i64, document: u8, kind: Kind) -> Received {
+    received(0, offset, 1_000, 1_000, vec![effect(Write { document, kind, client: None }, offset as u64 + 1)])
+}
+
+/// Makes the index ready where that is asked for, and returns the first bulk.
+pub(super) fn first_bulk(engine: &mut Engine, now: u64) -> Bulk {
+    let commands = engine.step(at(now));
+    for command in &commands {
         if let Command::Prepare { index, sequence, .. } = command {
-            engine.index_ready(&index, sequence, 1);
+            engine.index_ready(index, *sequence, 1);
         }
     }
-    bulk(engine.step(at(now))).expect("a bulk")
+    bulk(commands).or_else(|| bulk(engine.step(at(now)))).expect("a bulk")
 }
 
-fn bulk(commands: Vec<Command>) -> Option<Bulk> {
+pub(super) fn bulk(commands: Vec<Command>) -> Option<Bulk> {
     commands.into_iter().find_map(|command| match command {
         Command::Send(bulk) => Some(bulk),
         _ => None,
@@ -197,8 +209,7 @@ fn a_partition_that_comes_back_waits_for_the_answer_to_its_lost_bulk() {
     engine.record(at(0), 0, 1, put(0, 1));
     let sent = first_bulk(&mut engine, 10);
     assert!(engine.let_go(&[0]).is_empty());
-    engine.assigned(0, 2);
-    engine.started(0, 2, 0, None, Window::new(Duration::from_secs(70)));
+    begin(&mut engine, 2, CLEAN);
     engine.record(at(20), 0, 2, put(0, 1));
     assert!(bulk(engine.step(at(500))).is_none(), "the old bulk may still arrive");
     engine.answered(at(501), sent.id, BulkVerdict::Items(vec![Verdict::Applied]));

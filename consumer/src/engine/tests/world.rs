@@ -1,23 +1,19 @@
-//! A log, a group and a target, all in memory.
+//! A log, a group, a primary and a target, all in memory.
 
 use super::*;
+
+mod history;
+mod target;
+
+pub(super) use history::{Kind, Request, Write, effect, received};
+use history::{log, truth, valid};
+pub(super) use target::reason;
+use target::{Flight, Target, id};
 
 const PARTITIONS: i32 = 2;
 const L: Duration = Duration::from_secs(60);
 const W: Duration = Duration::from_secs(70);
-
-/// What a client wrote in one request, and how late its effects were appended.
-#[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) ticket_ms: i64,
-    pub(super) delay: i64,
-    /// How much of the delay passed before the primary applied it, in percent: tickets do not order versions.
-    pub(super) before: i64,
-    /// Document; 0: put, 1: delete, 2: a put that the target refuses.
-    pub(super) writes: Vec<(u8, u8)>,
-    /// Whether its effects were published twice.
-    pub(super) twice: bool,
-}
+pub(super) const LINGERS: Duration = Duration::from_secs(10);
 
 pub(super) fn limits(batch_actions: usize) -> Limits {
     Limits {
@@ -28,6 +24,7 @@ pub(super) fn limits(batch_actions: usize) -> Limits {
         max_buffered_bytes: 6_000,
         ticket_lifetime: L,
         window: W,
+        lingers: LINGERS,
     }
 }
 
@@ -35,92 +32,11 @@ pub(super) fn hasher() -> DocumentHasher {
     DocumentHasher::new([3; 16])
 }
 
-pub(super) fn effect(document: u8, seq_no: u64, kind: u8) -> Effect {
-    let state = match kind {
-        1 => DocumentState::Deleted,
-        2 => DocumentState::Put(Bytes::from("{\"poison\":1}")),
-        _ => DocumentState::Put(Bytes::from(format!("{{\"n\":{seq_no}}}"))),
-    };
-    let key = DocumentKey { index: "i".into(), id: document.to_string().into(), routing: None };
-    Effect::claimed(key, PackedVersion::pack(1, 1, seq_no).unwrap(), state)
-}
-
-pub(super) fn received(partition: i32, offset: i64, at_ms: i64, ticket_ms: i64, effects: Vec<Effect>) -> Received {
-    let record = LogRecord { partition, offset, at_ms, key: None, value: None, headers: BTreeMap::new() };
-    let provenance =
-        Provenance { request: "r".into(), ticket_ms, answered_ms: ticket_ms, epoch: 1, gateway: "g".into() };
-    let indices = BTreeMap::from([(Arc::from("i"), IndexNeed { uuid: "u".into(), mapping: 1, shards: SHARDS })]);
-    Received { record, content: Ok(EffectsRecord { provenance, indices, effects }) }
-}
-
-fn log(requests: &[Request]) -> Vec<Vec<Received>> {
-    let mut appends: Vec<(i64, i64, i32, Vec<Effect>)> = Vec::new();
-    let mut seq_no = 0;
-    // The primary's order. It answers within 40 s, or nobody waits for it.
-    let mut requests: Vec<&Request> = requests.iter().collect();
-    requests.sort_by_key(|request| request.ticket_ms + (request.delay * request.before / 100).min(40_000));
-    for request in requests {
-        let mut parts: BTreeMap<i32, Vec<Effect>> = BTreeMap::new();
-        for (document, kind) in &request.writes {
-            seq_no += 1;
-            parts.entry(i32::from(*document) % PARTITIONS).or_default().push(effect(*document, seq_no, *kind));
-        }
-        for (partition, effects) in parts {
-            let at_ms = request.ticket_ms + request.delay;
-            appends.push((at_ms, request.ticket_ms, partition, effects.clone()));
-            if request.twice {
-                let delay = request.delay + (59_999 - request.delay).max(0) / 2;
-                appends.push((request.ticket_ms + delay, request.ticket_ms, partition, effects));
-            }
-        }
-    }
-    appends.sort_by_key(|(at_ms, ..)| *at_ms);
-    let mut log = vec![Vec::new(); PARTITIONS as usize];
-    for (at_ms, ticket_ms, partition, effects) in appends {
-        let records: &mut Vec<Received> = &mut log[partition as usize];
-        if at_ms % 11 == 0 {
-            let unreadable = received(partition, records.len() as i64, at_ms, ticket_ms, Vec::new());
-            records.push(Received { content: Err(Unreadable::Foreign("f".into())), ..unreadable });
-        }
-        records.push(received(partition, records.len() as i64, at_ms, ticket_ms, effects));
-    }
-    log
-}
-
-#[derive(Default)]
-struct Target {
-    /// Version and source; `None` is a tombstone.
-    documents: BTreeMap<String, (PackedVersion, Option<Bytes>)>,
-    /// The greatest version that it ever took, whatever it remembers.
-    ever: BTreeMap<String, PackedVersion>,
-}
-
-impl Target {
-    fn apply(&mut self, effect: &Effect) -> Verdict {
-        let id = effect.key.id.to_string();
-        let source = match &effect.state {
-            DocumentState::Put(source) if source.starts_with(b"{\"poison") => return Verdict::Refused(reason(400)),
-            DocumentState::Put(source) => Some(source.clone()),
-            DocumentState::Deleted | DocumentState::Reference => None,
-        };
-        if self.documents.get(&id).is_some_and(|(version, _)| *version >= effect.version) {
-            return Verdict::Superseded;
-        }
-        self.documents.insert(id.clone(), (effect.version, source));
-        let ever = self.ever.entry(id).or_insert(effect.version);
-        *ever = (*ever).max(effect.version);
-        Verdict::Applied
-    }
-}
-
-pub(super) fn reason(status: u16) -> Reason {
-    Reason { status, kind: "k".into(), text: "t".into() }
-}
-
 pub(super) struct World {
     log: Vec<Vec<Received>>,
     target: Target,
-    committed: Vec<i64>,
+    /// Offset, and whether it was let go in good order.
+    committed: Vec<Option<(i64, bool)>>,
     buried: BTreeMap<String, PackedVersion>,
     /// Records that could not be read and are in the dead-letter topic.
     kept: std::collections::BTreeSet<(i32, i64)>,
@@ -130,9 +46,14 @@ pub(super) struct World {
     generation: u64,
     fetched: Vec<i64>,
     paused: Vec<bool>,
-    flying: Vec<Bulk>,
+    flying: Vec<Flight>,
+    /// Commits on their way to Kafka.
+    commits: Vec<Commit>,
     preparations: Vec<(IndexId, u64)>,
     letters: Vec<DeadLetter>,
+    references: Vec<Reference>,
+    /// Whether any record with a client's version was ever read.
+    versioned: bool,
 }
 
 impl World {
@@ -140,7 +61,7 @@ impl World {
         let limits = limits(batch_actions);
         let log = log(requests);
         let mut world = Self {
-            committed: vec![0; log.len()],
+            committed: vec![None; log.len()],
             fetched: vec![0; log.len()],
             paused: vec![false; log.len()],
             log,
@@ -152,8 +73,11 @@ impl World {
             now: Duration::ZERO,
             generation: 0,
             flying: Vec::new(),
+            commits: Vec::new(),
             preparations: Vec::new(),
             letters: Vec::new(),
+            references: Vec::new(),
+            versioned: false,
         };
         world.restart(0);
         world
@@ -162,16 +86,18 @@ impl World {
     pub(super) fn act(&mut self, action: u8, dice: u32) {
         let partition = (dice % PARTITIONS as u32) as usize;
         match action {
-            0..=39 => self.fetch(partition),
-            40..=64 => self.answer(dice),
-            65..=74 => self.now += Duration::from_millis(u64::from(dice % 2_000)),
-            75..=79 => self.prepared(),
-            80..=84 => self.kept(),
-            85..=86 => self.restart(dice),
-            87..=88 => self.rebalance(partition),
-            89..=92 => self.lose(partition),
-            // A node restarts: its tombstones are gone.
-            _ => self.target.documents.retain(|_, (_, source)| source.is_some()),
+            0..=34 => self.fetch(partition),
+            35..=57 => self.answer(dice),
+            58..=66 => self.pass(Duration::from_millis(u64::from(dice % 4_000))),
+            67..=70 => self.prepared(),
+            71..=74 => self.kept(),
+            75..=78 => self.read(),
+            79..=83 => self.keep_commits(),
+            84..=85 => self.restart(dice),
+            86..=87 => self.engine.revoke(&[partition as i32]),
+            88..=89 => self.lose(partition),
+            90..=94 => self.target.land(dice as usize),
+            _ => self.target.forget_deletes(),
         }
         self.step();
     }
@@ -184,15 +110,22 @@ impl World {
             }
             self.prepared();
             self.kept();
+            self.read();
+            self.keep_commits();
             self.answer(0);
-            self.now += Duration::from_millis(100);
+            self.pass(Duration::from_millis(100));
             self.step();
             let ends = self.log.iter().map(|records| records.len() as i64);
-            if self.engine.status().map(|status| status.done.unwrap_or(-1)).eq(ends) && !self.engine.is_busy() {
-                self.now += Duration::from_secs(10);
-                self.step();
+            let all_done = self.engine.status().map(|status| status.done.unwrap_or(-1)).eq(ends);
+            if all_done && !self.engine.is_busy() && self.engine.status().all(|status| !status.unsettled) {
+                for _ in 0..3 {
+                    self.pass(Duration::from_secs(10));
+                    self.step();
+                    self.keep_commits();
+                }
                 let ends: Vec<i64> = self.log.iter().map(|records| records.len() as i64).collect();
-                assert_eq!(self.committed, ends);
+                let committed: Vec<i64> = self.committed.iter().map(|kept| kept.map_or(0, |kept| kept.0)).collect();
+                assert_eq!(committed, ends);
                 return;
             }
         }
@@ -200,33 +133,40 @@ impl World {
     }
 
     pub(super) fn check_equal(&self) {
-        let mut greatest: BTreeMap<String, &Effect> = BTreeMap::new();
-        let mut poisoned = std::collections::BTreeSet::new();
-        for effect in self.log.iter().flatten().flat_map(valid) {
-            let id = effect.key.id.to_string();
-            if matches!(&effect.state, DocumentState::Put(source) if source.starts_with(b"{\"poison")) {
-                poisoned.insert(id.clone());
+        for (id, effect) in self.greatest() {
+            let poisoned =
+                |effect: &Effect| matches!(&effect.state, DocumentState::Put(s) if s.starts_with(b"{\"poison"));
+            let mut of_it = self.log.iter().flatten().flat_map(valid).filter(|effect| *effect.key.id == *id);
+            if of_it.any(poisoned) {
+                continue;
             }
-            let known = greatest.entry(id).or_insert(effect);
-            if effect.version > known.version {
+            let wanted = match truth(effect) {
+                DocumentState::Put(source) => Some(source),
+                DocumentState::Deleted | DocumentState::Reference => None,
+            };
+            assert_eq!(self.target.source(&id), wanted.as_ref(), "document {id}, version {}", effect.version);
+        }
+    }
+
+    /// What the primary has: of every document the greatest effect that counts.
+    fn greatest(&self) -> BTreeMap<String, &Effect> {
+        let mut greatest: BTreeMap<String, &Effect> = BTreeMap::new();
+        for effect in self.log.iter().flatten().flat_map(valid) {
+            let known = greatest.entry(id(effect)).or_insert(effect);
+            if effect.order() > known.order() {
                 *known = effect;
             }
         }
-        for (id, effect) in greatest {
-            if poisoned.contains(&id) {
-                continue;
-            }
-            let wanted = match &effect.state {
-                DocumentState::Put(source) => Some(source.clone()),
-                DocumentState::Deleted | DocumentState::Reference => None,
-            };
-            let there = self.target.documents.get(&id).and_then(|(_, source)| source.clone());
-            assert_eq!(there, wanted, "document {id}, version {}", effect.version);
-        }
+        greatest
     }
 
     fn moment(&self) -> Moment {
         Moment { at: self.now, dice: 0.5 }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.target.land_until(self.now);
     }
 
     fn step(&mut self) {
@@ -240,27 +180,46 @@ impl World {
 
     fn execute(&mut self, command: Command) {
         match command {
-            Command::Send(bulk) => self.flying.push(bulk),
+            Command::Send(bulk) => {
+                for slot in &self.engine.bulks[&bulk.id] {
+                    assert!(self.committed[slot.partition as usize].is_some_and(|(_, clean)| !clean), "not sealed");
+                }
+                self.flying.push(self.target.take_off(bulk));
+            }
             Command::Prepare { index, sequence, .. } => self.preparations.push((index, sequence)),
             Command::DeadLetter(letter) => self.letters.push(letter),
             Command::Commit(commits) => {
-                for commit in commits {
-                    self.commit(&commit);
-                    self.engine.committed(commit.partition, commit.offset);
-                }
+                commits.iter().for_each(|commit| self.check_rest(commit));
+                self.commits.extend(commits);
             }
             Command::Pause { partition, .. } => self.paused[partition as usize] = true,
             Command::Resume { partition, .. } => self.paused[partition as usize] = false,
             Command::Released { partition, commit } => {
                 if let Some(commit) = commit {
+                    self.check_rest(&commit);
                     self.commit(&commit);
                 }
                 self.begin(partition);
             }
+            Command::Read(reference) => self.references.push(reference),
             Command::Stopped { reason, detail, .. } => panic!("{reason:?}: {detail}"),
             Command::ReadFrom { .. } => panic!("the log has no holes"),
-            Command::TargetDown(_) | Command::TargetUp | Command::Blocked { .. } | Command::Unblocked { .. } => {}
+            Command::TargetDown(_)
+            | Command::TargetUp
+            | Command::Blocked { .. }
+            | Command::Unblocked { .. }
+            | Command::Unsettled { .. }
+            | Command::Settled { .. }
+            | Command::Report { .. } => {}
         }
+    }
+
+    /// Nothing is committed while something of the partition may arrive.
+    fn check_rest(&self, commit: &Commit) {
+        let of_it = |effect: &Effect| i32::from(id(effect).parse::<u8>().unwrap()) % PARTITIONS == commit.partition;
+        let before = self.committed[commit.partition as usize].map_or(0, |kept| kept.0);
+        let seals = commit.offset == before && !commit.clean;
+        assert!(seals || !self.target.awaits(of_it), "{commit:?} while a bulk may arrive");
     }
 
     /// Every effect before a committed offset is on the target, or was, or is in the dead-letter topic, or is nothing.
@@ -270,7 +229,7 @@ impl World {
             let place = (record.record.partition, record.record.offset);
             assert!(record.content.is_ok() || self.kept.contains(&place), "committed past {place:?}, which is nowhere");
             for effect in valid(record) {
-                let id = effect.key.id.to_string();
+                let id = id(effect);
                 let reached = self.target.ever.get(&id).max(self.buried.get(&id));
                 assert!(
                     reached >= Some(&effect.version),
@@ -282,7 +241,19 @@ impl World {
                 );
             }
         }
-        self.committed[partition] = self.committed[partition].max(commit.offset);
+        let before = self.committed[partition].map_or(0, |kept| kept.0);
+        self.committed[partition] = Some((before.max(commit.offset), commit.clean));
+    }
+
+    fn keep_commits(&mut self) {
+        for commit in std::mem::take(&mut self.commits) {
+            let current = self.engine.partitions.get(&commit.partition).map(|state| state.generation);
+            // Kafka takes nothing from a former owner.
+            if current == Some(commit.generation) {
+                self.commit(&commit);
+                self.engine.committed(&commit);
+            }
+        }
     }
 
     fn fetch(&mut self, partition: usize) {
@@ -291,6 +262,7 @@ impl World {
             return;
         }
         let record = self.log[partition][offset as usize].clone();
+        self.versioned |= valid(&record).any(|effect| effect.client_version.is_some());
         self.fetched[partition] += 1;
         let moment = self.moment();
         let generation = self.engine.partitions.get(&(partition as i32)).map_or(0, |state| state.generation);
@@ -301,13 +273,14 @@ impl World {
         if self.flying.is_empty() {
             return;
         }
-        let bulk = self.flying.remove(dice as usize / 16 % self.flying.len());
+        let flight = self.flying.remove(dice as usize / 32 % self.flying.len());
+        let (bulk, until) = (flight.bulk.clone(), self.now + LINGERS);
         let target = &mut self.target;
         let mut chance = dice;
-        let verdict = match dice % 16 {
+        let verdict = match dice % 32 {
             // The target takes it, and its answer is lost.
             9 => {
-                bulk.effects.iter().for_each(|effect| drop(target.apply(effect)));
+                bulk.effects.iter().for_each(|effect| drop(target.apply(effect, bulk.way)));
                 BulkVerdict::Unknown(reason(0))
             }
             10 => BulkVerdict::Unknown(reason(502)),
@@ -315,20 +288,32 @@ impl World {
             12 => BulkVerdict::Blocked(reason(403)),
             13 if bulk.effects.len() > 1 => BulkVerdict::TooLarge(reason(413)),
             14 if bulk.effects.len() > 1 => BulkVerdict::Refused(reason(400)),
+            15 => BulkVerdict::NotSent(reason(0)),
+            16 => BulkVerdict::Withdrawn,
+            // It arrives later than anybody waits.
+            17 | 18 => {
+                target.linger(until, flight, None);
+                BulkVerdict::Unknown(reason(0))
+            }
             kind => BulkVerdict::Items(
                 bulk.effects
                     .iter()
-                    .map(|effect| {
+                    .enumerate()
+                    .map(|(item, effect)| {
                         chance = chance.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                        match if kind < 5 { 15 } else { chance >> 28 } {
-                            0 => Verdict::Retry { overloaded: true, reason: reason(429) },
+                        match if kind < 8 { 15 } else { chance >> 28 } {
+                            0 => Verdict::Retry { overloaded: true, lingers: false, reason: reason(429) },
                             1 => {
-                                target.apply(effect);
-                                Verdict::Retry { overloaded: false, reason: reason(503) }
+                                target.apply(effect, bulk.way);
+                                Verdict::Retry { overloaded: false, lingers: true, reason: reason(503) }
                             }
                             2 => Verdict::Blocked(reason(403)),
                             3 => Verdict::IndexMissing,
-                            _ => target.apply(effect),
+                            4 => {
+                                target.linger(until, flight.clone(), Some(item));
+                                Verdict::Retry { overloaded: false, lingers: true, reason: reason(503) }
+                            }
+                            _ => target.apply(effect, bulk.way),
                         }
                     })
                     .collect(),
@@ -340,7 +325,7 @@ impl World {
 
     fn prepared(&mut self) {
         for (index, sequence) in std::mem::take(&mut self.preparations) {
-            self.engine.index_ready(&index, sequence, 1);
+            self.engine.index_ready(&index, sequence, 2);
         }
     }
 
@@ -351,22 +336,41 @@ impl World {
                 self.kept.insert((record.partition, record.offset));
             }
             if let Some(effect) = &letter.effect {
-                let buried = self.buried.entry(effect.key.id.to_string()).or_insert(effect.version);
+                let buried = self.buried.entry(id(effect)).or_insert(effect.version);
                 *buried = (*buried).max(effect.version);
             }
             self.engine.letter_kept(letter.ticket);
         }
     }
 
-    /// The process dies, and another one begins. Bulks under way arrive, or not.
+    /// The primary is asked what references stand for.
+    fn read(&mut self) {
+        for reference in std::mem::take(&mut self.references) {
+            let effect = self.greatest()[&id(&reference.effect)];
+            let effect = Effect { observed: true, client_version: None, state: truth(effect), ..effect.clone() };
+            let ticket = reference.ticket;
+            self.engine.was_read(ticket, Sighting { effect, mapping: 2 });
+        }
+    }
+
+    /// The process dies, and another one begins. Bulks under way arrive, now or later, or not.
     fn restart(&mut self, dice: u32) {
-        for (place, bulk) in std::mem::take(&mut self.flying).into_iter().enumerate() {
-            if dice >> (place + 4) & 1 == 1 {
-                bulk.effects.iter().for_each(|effect| drop(self.target.apply(effect)));
+        for (place, flight) in std::mem::take(&mut self.flying).into_iter().enumerate() {
+            match dice >> (2 * place + 4) & 3 {
+                0 => {}
+                1 => flight.bulk.effects.iter().for_each(|effect| drop(self.target.apply(effect, flight.bulk.way))),
+                _ => self.target.linger(self.now + LINGERS, flight, None),
+            }
+        }
+        for commit in std::mem::take(&mut self.commits) {
+            let current = self.engine.partitions.get(&commit.partition).map(|state| state.generation);
+            if dice >> 20 & 1 == 1 && current == Some(commit.generation) {
+                self.commit(&commit);
             }
         }
         self.preparations.clear();
         self.letters.clear();
+        self.references.clear();
         self.engine = Engine::new(self.limits, hasher());
         self.engine.permit(true);
         for partition in 0..self.log.len() {
@@ -374,13 +378,10 @@ impl World {
         }
     }
 
-    fn rebalance(&mut self, partition: usize) {
-        self.engine.revoke(&[partition as i32]);
-    }
-
     /// Taken away while a bulk is under way.
     fn lose(&mut self, partition: usize) {
         for commit in self.engine.let_go(&[partition as i32]) {
+            self.check_rest(&commit);
             self.commit(&commit);
         }
         self.begin(partition as i32);
@@ -389,7 +390,8 @@ impl World {
     fn begin(&mut self, partition: i32) {
         self.generation += 1;
         self.paused[partition as usize] = false;
-        let offset = self.committed[partition as usize];
+        let committed = self.committed[partition as usize];
+        let (offset, clean) = committed.unwrap_or((0, true));
         self.fetched[partition as usize] = offset;
         let records = &self.log[partition as usize][..offset as usize];
         let last_ms = records.last().map(|record| record.record.at_ms);
@@ -397,16 +399,15 @@ impl World {
         let since = last_ms.unwrap_or_default() - W.as_millis() as i64;
         for record in records.iter().filter(|record| record.record.at_ms >= since) {
             for effect in valid(record) {
-                window.pass(hasher().name("u", SHARDS, &effect.key), effect.version, record.record.at_ms);
+                window.pass(hasher().name("u", SHARDS, &effect.key), effect.order(), record.record.at_ms);
             }
         }
         self.engine.assigned(partition, self.generation);
-        self.engine.started(partition, self.generation, offset, last_ms, window);
+        if self.versioned {
+            self.engine.client_versions(&["u".into()]);
+        }
+        let start = Start { offset, last_ms, clean, sealed: committed.is_some() && !clean };
+        let moment = self.moment();
+        self.engine.started(moment, partition, self.generation, start, window);
     }
-}
-
-fn valid(record: &Received) -> impl Iterator<Item = &Effect> {
-    let effects = record.content.as_ref().ok();
-    let counts = effects.is_some_and(|effects| !is_void(record.record.at_ms, effects.provenance.ticket_ms, L));
-    effects.filter(|_| counts).into_iter().flat_map(|effects| &effects.effects)
 }
