@@ -1,7 +1,7 @@
 //! Documents whose state a write's answer does not tell: read back, within the write's own ticket.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use understudy_common::{
     shard::ShardLayout,
 };
 
-use crate::write::decide::Doubtful;
+use crate::write::decide::{Decision, Doubtful};
 
 /// What was read back.
 #[derive(Debug, Default)]
@@ -30,6 +30,37 @@ pub struct Resolved {
 /// How long a document that cannot be told at once is looked at again.
 const PATIENCE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// Gives effects of updates the routing that their documents have. What was written again since, or cannot be told, is taken
+/// out of them and observed instead.
+pub async fn route(observer: &Observer, decision: &mut Decision) {
+    let places = std::mem::take(&mut decision.unrouted);
+    if places.is_empty() {
+        return;
+    }
+    let keys: Vec<&DocumentKey> = places.iter().map(|place| &decision.effects[*place].key).collect();
+    let found = observer.routings(&keys).await.unwrap_or_else(|error| {
+        tracing::warn!(error, "the routing of updated documents is not known");
+        vec![None; places.len()]
+    });
+    let mut unknown = BTreeSet::new();
+    for (place, found) in places.into_iter().zip(found) {
+        let effect = &mut decision.effects[place];
+        match found {
+            Some((seq_no, routing)) if seq_no == effect.version.seq_no() => effect.key.routing = routing,
+            _ => {
+                unknown.insert(place);
+                let reason = "an update of a document that was written again".to_owned();
+                decision.observe.push(Doubtful { key: effect.key.clone(), reason, written: None });
+            }
+        }
+    }
+    let mut place = 0;
+    decision.effects.retain(|_| {
+        place += 1;
+        !unknown.contains(&(place - 1))
+    });
+}
 
 /// Reads documents back, again for a moment where they cannot be told.
 pub async fn resolve(observer: &Observer, epoch: u64, doubtful: &[Doubtful]) -> Resolved {

@@ -58,6 +58,8 @@ pub struct Gateway {
     pub ids: IdGenerator,
     /// What fits into a record.
     pub limits: Limits,
+    /// How long a write may wait inside the primary for its shard.
+    pub longest_wait: Duration,
     /// Bytes that writes may take.
     pub budget: Budget,
     /// Counters.
@@ -96,6 +98,8 @@ impl Gateway {
         let record_bytes = record::largest_source(&config.kafka);
         let gateway = Self {
             settling,
+            // What waits in there when nobody waits for it any more must be over before an intent is settled.
+            longest_wait: config.gateway.primary_timeout.min(config.protocol.linger / 2),
             config: config.gateway.clone(),
             pattern: placement.indices.clone(),
             unplaced: config.unplaced,

@@ -158,7 +158,8 @@ async fn conclude(
     let after = sight_after(gateway, plan, &ready.before).await;
     let mut decision = decide::decide(placement.epoch, &plan.items, &ready.before, read, after.as_ref());
     let pending = observe(gateway, placement, &mut decision).await;
-    let with_primary = |refusal: Refusal| refusal.with_primary(answer.status, answer.body.clone());
+    // What the client did not ask for (documents that updates made) is in no error either.
+    let with_primary = |refusal: Refusal| refusal.with_primary(answer.status, plan.reply.apply(&answer.body));
     if let Err(error) = publish(gateway, placement, &ready.ticket, &decision, answered_ms).await {
         let refusal = Refusal::replication_pending(format!(
             "the primary has the write, and the log did not take it: {error}; do not send it again, read it"
@@ -189,6 +190,7 @@ async fn conclude(
 /// # Errors
 /// Why the state of a document could not be told.
 async fn observe(gateway: &Gateway, placement: &Placement, decision: &mut Decision) -> Result<(), String> {
+    doubt::route(&gateway.observer, decision).await;
     let doubtful = std::mem::take(&mut decision.observe);
     if doubtful.is_empty() {
         return Ok(());

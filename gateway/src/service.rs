@@ -92,7 +92,11 @@ async fn serve_write(
     }
     let mut admitted = body::read(body, &head.headers, gateway.config.max_body_bytes, &gateway.budget).await?;
     let planned = {
-        let query = || Query::parse(head.uri.query().unwrap_or_default());
+        let query = || {
+            let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
+            query.bound_timeout(gateway.longest_wait)?;
+            Ok(query)
+        };
         match route {
             Route::Bulk(index) => {
                 let bytes = admitted.bytes.clone();

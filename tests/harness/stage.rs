@@ -66,6 +66,8 @@ impl Stage {
             .set("clusters.primary.urls", vec![primary])
             .set("clusters.backup.urls", vec![backup])
             .set("unplaced_writes", "refuse")
+            // Whoever takes over from a process that was killed holds its commits back for so long.
+            .set("protocol.linger", "2s")
             .set("log.level", "info,understudy_gateway=debug,understudy_consumer=debug")
             .set_raw(
                 "placements",

@@ -2,9 +2,12 @@
 
 mod applied;
 mod converge;
+mod late;
 mod mapping;
+mod observed;
 mod refused;
 mod target;
+mod versions;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

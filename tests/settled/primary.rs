@@ -75,6 +75,7 @@ async fn a_primary_that_has_not_read_its_indices_yet_is_not_believed() {
     let consumer = stage.consumer().await;
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert!(stage.open_intents().await.contains_key("request-1"), "{}", consumer.log());
+    assert!(consumer.log().contains("does not know its indices yet"), "{}", consumer.log());
     recovering.store(false, Ordering::Release);
     stage.wait_settled().await;
     assert!(published(&stage, "request-1").await.contains(&"index 1".to_owned()), "{}", consumer.log());

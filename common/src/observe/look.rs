@@ -10,7 +10,7 @@ use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ClusterSight, Looked, Observer};
+use super::{ClusterSight, DOCUMENTS, Looked, Observer};
 use crate::{cluster::path_part, document::DocumentKey, state::in_paths};
 
 /// The largest answer about several documents; above it fewer are asked for at once.
@@ -138,27 +138,46 @@ impl Observer {
         greatest
     }
 
+    /// The routing of documents, with the sequence numbers under which they have it; `None` for those that are not there.
+    /// Any copy may answer: who knows the sequence number of a write sees whether it is of that write.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<(u64, Option<Arc<str>>)>>, String> {
+        let mut routings = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(DOCUMENTS) {
+            let path = "/_mget?realtime=true&_source=false";
+            for (found, key) in self.documents(path, keys, usize::MAX).await?.into_iter().zip(keys) {
+                let is_it = found._id == *key.id && found.error.is_none() && found.found == Some(true);
+                routings.push(found._seq_no.filter(|_| is_it).map(|seq_no| (seq_no, found._routing)));
+            }
+        }
+        Ok(routings)
+    }
+
     async fn get(&self, node: &str, keys: impl ExactSizeIterator<Item = &DocumentKey>) -> Result<Vec<Looked>, String> {
         let limit = if keys.len() > 1 { ANSWER } else { usize::MAX };
-        let wanted: Vec<(Arc<str>, Wanted<'_>)> = keys
-            .map(|key| {
-                let routing = key.routing.as_deref();
-                (key.id.clone(), Wanted { _index: &key.index, _id: &key.id, routing })
-            })
-            .collect();
-        let docs: Vec<&Wanted<'_>> = wanted.iter().map(|(_, wanted)| wanted).collect();
-        let body = serde_json::to_vec(&serde_json::json!({ "docs": docs })).map_err(|error| error.to_string())?;
+        let keys: Vec<&DocumentKey> = keys.collect();
         let path = format!("/_mget?realtime=true&preference=_only_nodes:{}", path_part(node));
-        let answer = self.cluster.call_within(Method::POST, &path, Some(body.into()), self.timeout, limit).await;
+        let found = self.documents(&path, &keys, limit).await?;
+        found.into_iter().zip(keys).map(|(found, key)| looked(found, &key.id)).collect()
+    }
+
+    async fn documents(&self, path: &str, keys: &[&DocumentKey], limit: usize) -> Result<Vec<FoundDocument>, String> {
+        let wanted =
+            keys.iter().map(|key| Wanted { _index: &key.index, _id: &key.id, routing: key.routing.as_deref() });
+        let docs: Vec<Wanted<'_>> = wanted.collect();
+        let body = serde_json::to_vec(&serde_json::json!({ "docs": docs })).map_err(|error| error.to_string())?;
+        let answer = self.cluster.call_within(Method::POST, path, Some(body.into()), self.timeout, limit).await;
         let answer = answer.map_err(|error| error.to_string())?;
         if !answer.status.is_success() {
             return Err(format!("{} {}", answer.status, answer.excerpt()));
         }
         let found: FoundBody = answer.json()?;
-        if found.docs.len() != wanted.len() {
-            return Err(format!("{} documents in the answer to {}", found.docs.len(), wanted.len()));
+        if found.docs.len() != keys.len() {
+            return Err(format!("{} documents in the answer to {}", found.docs.len(), keys.len()));
         }
-        found.docs.into_iter().zip(wanted).map(|(found, (id, _))| looked(found, &id)).collect()
+        Ok(found.docs)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parts of a URL, decoded as Elasticsearch decodes them.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use percent_encoding::percent_decode_str;
 use understudy_common::cluster::path_part;
@@ -55,6 +55,26 @@ impl Query {
         }
     }
 
+    /// Bounds `timeout`, the time that a write may wait inside the primary for its shard (a minute where nothing is said):
+    /// a request that waits for longer than anybody believes could be applied after its intent was settled.
+    ///
+    /// # Errors
+    /// When it is no time.
+    pub fn bound_timeout(&mut self, most: Duration) -> Result<(), Refusal> {
+        let asked = match self.get("timeout").map(str::trim) {
+            None | Some("" | "-1") => None,
+            Some(text) => Some(time_value(text).ok_or_else(|| {
+                Refusal::malformed(format!(
+                    "failed to parse setting [timeout] with value [{text}] as a time value: unit is missing or unrecognized"
+                ))
+            })?),
+        };
+        if asked.is_none_or(|asked| asked > most) {
+            self.put("timeout", &format!("{}ms", most.as_millis()));
+        }
+        Ok(())
+    }
+
     /// A parameter.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -84,6 +104,24 @@ impl Query {
     }
 }
 
+/// A time as Elasticsearch writes it (`TimeValue.parseTimeValue`).
+fn time_value(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let nanos: u64 = match text[digits..].trim_start().to_ascii_lowercase().as_str() {
+        "" if number == 0 => 1,
+        "nanos" => 1,
+        "micros" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        "d" => 86_400_000_000_000,
+        _ => return None,
+    };
+    Some(Duration::from_nanos(number.saturating_mul(nanos)))
+}
+
 /// A part of a path; a plus stays one.
 pub(super) fn decode_path_part(raw: &str) -> Result<String, Refusal> {
     decode(raw)
@@ -106,6 +144,26 @@ fn decode(raw: &str) -> Result<String, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_write_waits_inside_the_primary_for_longer_than_is_waited_for_it() {
+        for (query, bound) in [
+            ("", Some("40000ms")),
+            ("timeout=30s", Some("30s")),
+            ("timeout=10m", Some("40000ms")),
+            ("timeout=-1", Some("40000ms")),
+            ("timeout=0", Some("0")),
+            ("timeout=99999999999d", Some("40000ms")),
+            ("timeout=500MS", Some("500MS")),
+            ("timeout=5", None),
+            ("timeout=soon", None),
+            ("timeout=1.5s", None),
+        ] {
+            let mut parsed = Query::parse(query).unwrap();
+            let bounded = parsed.bound_timeout(Duration::from_secs(40));
+            assert_eq!(bounded.ok().and_then(|()| parsed.get("timeout")), bound, "{query}");
+        }
+    }
 
     #[test]
     fn decodes_and_encodes() {

@@ -27,6 +27,9 @@ use crate::refusal::Refusal;
 pub struct Decision {
     /// What is published as the primary's answer claims it, whatever else is in doubt.
     pub effects: Vec<Effect>,
+    /// Which of them carry the routing of their request, and the document may have one of its own: an update keeps it, and no
+    /// answer tells it.
+    pub unrouted: Vec<usize>,
     /// What the effects need of their indices.
     pub indices: BTreeMap<Arc<str>, IndexNeed>,
     /// What must be read back from the primary, because the request may not hold what was stored.
@@ -166,6 +169,9 @@ pub fn decide(epoch: u64, items: &[PlannedItem], before: &Sight, answer: Answer,
                     effect.key.index.clone(),
                     IndexNeed { uuid: state.uuid.clone(), mapping: state.mapping_version, shards: state.shards },
                 );
+                if item.action == Action::Update && matches!(done.result.as_str(), "updated" | "noop") {
+                    decision.unrouted.push(decision.effects.len());
+                }
                 decision.effects.push(effect);
             }
             Err(reason) => doubt(landed, reason, stores_request.then_some(done.seq_no)),

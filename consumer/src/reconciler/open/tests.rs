@@ -293,6 +293,13 @@ fn while_the_primary_is_away_nothing_is_lost_and_nothing_is_hurried() {
     let [confirmation] = r.open.confirm(at(202)).try_into().unwrap();
     r.open.confirmed(confirmation.id, Confirmed::Failed, at(202), 1.0);
     assert!(r.second_look(at(210), true));
+    // Another one that is due does not ask at once what was not answered a moment ago.
+    r.record("large", Some(10 << 20), at(210));
+    r.record("another", Some(10 << 20), at(210));
+    let turn = r.begin(at(220)).unwrap();
+    r.open.turned(turn, true, at(220), 1.0);
+    assert!(r.open.turn(at(220)).is_none());
+    assert!(r.open.turn(at(221)).is_some());
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn updates_are_what_the_answer_says_and_a_noop_is_an_effect() {
         let decision =
             decide_one(Action::Update, done_at("i", "1", result, 5, Some("{\"a\":1}")), &before, Some(&before));
         assert_eq!(decision.effects[0].state, state, "{result}: pipelines of the index do not matter");
+        assert_eq!(decision.unrouted.is_empty(), matches!(result, "created" | "deleted"), "{result}");
     }
     let decision = decide_one(Action::Update, done("1", "updated", 5), &before, Some(&before));
     assert_eq!(observed(&decision).written, None, "an update without its source");
