@@ -145,6 +145,7 @@ async fn look_elsewhere(
                 Observed::Unknown(reason) => return Err(reason),
             }
         }
+        resolved.indices.extend(observation.indices);
     }
     Ok(())
 }

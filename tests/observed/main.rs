@@ -4,6 +4,7 @@
 mod frozen;
 mod pipelines;
 mod settled;
+mod written;
 
 use std::time::Duration;
 

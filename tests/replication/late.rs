@@ -89,6 +89,7 @@ async fn after_an_orderly_end_nothing_is_held_back() {
     for round in 0..3 {
         through.put(&format!("/{index}/_doc/{round}"), "{\"n\":0}").await.expect(201);
         stage.wait_drained_within(Duration::from_secs(25)).await;
+        consumer.stop().await;
         consumer.restart().await;
     }
     through.delete(&format!("/{index}/_doc/1")).await.expect(200);

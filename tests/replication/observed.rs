@@ -79,7 +79,7 @@ async fn a_reference_is_read_from_the_primary_as_it_is_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reference_waits_while_the_primary_is_away() {
-    let stage = Stage::new("references wait").set("kafka.partitions", 1);
+    let stage = Stage::new("references wait");
     let (_gateway, index, uuid) = prepared(&stage).await;
     let away = Arc::new(AtomicBool::new(true));
     let seen = away.clone();

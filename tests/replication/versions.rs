@@ -83,6 +83,7 @@ async fn versions_of_clients_and_of_the_primary_take_turns() {
         put(&through, &index, "turned", Some(100 * (round + 1)), 2 * round + 1).await;
         assert_same(&stage, &index, &["mixed", "turned"]).await;
         // Another process learns of the clients' versions from the log.
+        consumer.stop().await;
         consumer.restart().await;
     }
     put(&through, &index, "turned", Some(1_000), 20).await;
@@ -93,7 +94,7 @@ async fn versions_of_clients_and_of_the_primary_take_turns() {
 /// Of a record that is delivered again nothing is written anew where it stands already.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_delivered_again_keeps_its_version() {
-    let stage = Stage::new("delivered again").set("kafka.partitions", 1);
+    let stage = Stage::new("delivered again");
     let (gateway, consumer) = (stage.gateway().await, stage.consumer().await);
     let through = stage.through(&gateway);
     let index = forgetful(&stage, &through).await;

@@ -146,7 +146,7 @@ impl Observer {
     pub async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<(u64, Option<Arc<str>>)>>, String> {
         let mut routings = Vec::with_capacity(keys.len());
         for keys in keys.chunks(DOCUMENTS) {
-            let path = "/_mget?realtime=true&_source=false";
+            let path = "/_mget?realtime=true&_source=false&stored_fields=_routing";
             for (found, key) in self.documents(path, keys, usize::MAX).await?.into_iter().zip(keys) {
                 let is_it = found._id == *key.id && found.error.is_none() && found.found == Some(true);
                 routings.push(found._seq_no.filter(|_| is_it).map(|seq_no| (seq_no, found._routing)));

@@ -53,7 +53,10 @@ pub fn largest_source(kafka: &KafkaConfig) -> usize {
 }
 
 /// Groups effects by partition, in order, into records whose values stay below `record_bytes` where they hold more than
-/// one effect. Every index of `effects` must be in `indices`.
+/// one effect.
+///
+/// # Panics
+/// When an index of `effects` is not in `indices`: nobody could apply such a record.
 #[must_use]
 pub fn encode(
     provenance: &Provenance,
@@ -65,6 +68,7 @@ pub fn encode(
     let mut by_partition: BTreeMap<i32, Vec<Vec<&Effect>>> = BTreeMap::new();
     let mut open_bytes: BTreeMap<i32, usize> = BTreeMap::new();
     for effect in effects {
+        assert!(indices.contains_key(&effect.key.index), "what {} needs is not known", effect.key.index);
         let partition = effect.key.partition(partitions);
         let routing = effect.key.routing.as_deref();
         let bytes = encoded_len(&effect.key.index, &effect.key.id, routing, effect.source_len());

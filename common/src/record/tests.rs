@@ -147,7 +147,7 @@ proptest! {
 
     #[test]
     fn decoding_never_panics(value in prop::collection::vec(any::<u8>(), 0..300), indices in "\\PC{0,40}") {
-        let mut all: BTreeMap<String, String> = encode(&provenance(), &BTreeMap::new(), &[effect("i", "1", None, 1, None)], 1, 1)[0]
+        let mut all: BTreeMap<String, String> = { let one = [effect("i", "1", None, 1, None)]; encode(&provenance(), &needs(&one), &one, 1, 1) }[0]
             .headers.iter().map(|(n, v)| ((*n).to_owned(), v.clone())).collect();
         all.insert(header::INDICES.into(), indices);
         let _ = decode(&all, &Bytes::from(value));

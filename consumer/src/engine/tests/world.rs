@@ -113,6 +113,8 @@ impl World {
             self.read();
             self.keep_commits();
             self.answer(0);
+            // But a target may always have forgotten.
+            self.target.forget_deletes();
             self.pass(Duration::from_millis(100));
             self.step();
             let ends = self.log.iter().map(|records| records.len() as i64);
