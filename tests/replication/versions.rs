@@ -86,8 +86,9 @@ async fn versions_of_clients_and_of_the_primary_take_turns() {
         consumer.stop().await;
         consumer.restart().await;
     }
-    put(&through, &index, "turned", Some(1_000), 20).await;
-    assert_same(&stage, &index, &["turned"]).await;
+    // What the backup has now is greater than any version of a client.
+    put(&through, &index, "mixed", Some(1_000), 20).await;
+    assert_same(&stage, &index, &["mixed"]).await;
     eventually(SOON, "it is counted", async || forced(&consumer).await > 0.0).await;
 }
 
@@ -105,6 +106,6 @@ async fn what_is_delivered_again_keeps_its_version() {
         understudy_common::effect::Effect { client_version: Some(5), ..effect(&index, "1", 0, Some("{\"n\":1}")) };
     publish(&stage, &uuid, 1, &[again], Duration::ZERO).await;
     assert_same(&stage, &index, &["1"]).await;
-    eventually(SOON, "it is counted", async || forced(&consumer).await == 1.0).await;
+    eventually(SOON, "it is counted", async || forced(&consumer).await > 0.0).await;
     assert_eq!(document(&stage.backup(), &index, "1").await, (json!({"n": 1}), json!(5)));
 }

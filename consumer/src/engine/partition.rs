@@ -63,6 +63,8 @@ pub(super) struct Partition {
     next_offset: i64,
     reread_at: Option<i64>,
     behind: u32,
+    /// What had been read when the last two looks at the log came in.
+    read_before: [i64; 2],
     queue: VecDeque<Queued>,
     queued_effects: usize,
     queued_bytes: usize,
@@ -95,6 +97,7 @@ impl Partition {
             next_offset: 0,
             reread_at: None,
             behind: 0,
+            read_before: [0; 2],
             queue: VecDeque::new(),
             queued_effects: 0,
             queued_bytes: 0,
@@ -153,10 +156,14 @@ impl Partition {
         if low > next {
             return Some(format!("the log begins at offset {low} by now, and {next} was to be read next"));
         }
-        self.behind = if high < next { self.behind + 1 } else { 0 };
+        // A look is older than its arrival, and what was read since is no sign of anything. It began after the last look but
+        // one had come in, for only one waits to be taken.
+        let [known, last] = self.read_before;
+        self.read_before = [last, next];
+        self.behind = if high < known { self.behind + 1 } else { 0 };
         (self.behind >= LOOKS).then(|| {
             format!(
-                "the log ends at offset {high}, and was read up to {next} before: it lost records or is another log"
+                "the log ends at offset {high}, and was read up to {known} before: it lost records or is another log"
             )
         })
     }

@@ -228,3 +228,19 @@ fn a_partition_that_cannot_begin_shows_how_far_behind_it_is() {
     let commands = engine.step(at(500));
     assert!(matches!(commands[..], [Command::Stopped { .. }]), "{commands:?}");
 }
+
+/// Under steady writes every look at the log is a little older than what was read when it comes in.
+#[test]
+fn a_look_that_is_older_than_what_was_read_is_no_gap() {
+    let mut engine = begun();
+    for offset in 0..20 {
+        engine.record(at(0), 0, 1, put(offset, 1));
+        engine.watermarks(0, 1, 0, offset);
+        assert!(engine.status().all(|status| status.stopped.is_none()), "offset {offset}");
+    }
+    // A log that really is shorter than what was read long ago.
+    for _ in 0..10 {
+        engine.watermarks(0, 1, 0, 5);
+    }
+    assert_eq!(engine.status().next().unwrap().stopped, Some(StopReason::Gap));
+}
