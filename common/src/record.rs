@@ -60,6 +60,25 @@ pub mod header {
     pub const LINES: &str = "understudy-lines";
 }
 
+/// Names of headers that a dead letter has beside those of its record.
+pub mod dead_header {
+    /// Status of the target's answer, 0 where there was none.
+    pub const STATUS: &str = "understudy-dead-status";
+    /// Type of the error.
+    pub const TYPE: &str = "understudy-dead-type";
+    /// Its text, cut.
+    pub const REASON: &str = "understudy-dead-reason";
+    /// The topic it comes from.
+    pub const TOPIC: &str = "understudy-dead-topic";
+    /// The partition it comes from.
+    pub const PARTITION: &str = "understudy-dead-partition";
+    /// The offset it comes from.
+    pub const OFFSET: &str = "understudy-dead-offset";
+    /// Present when the record is too large to be kept beside its reason: it stands where the other headers say, for as long
+    /// as the target's topic keeps it.
+    pub const REFERENCE: &str = "understudy-dead-reference";
+}
+
 /// Where the effects of a record come from: the same for all records of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Provenance {

@@ -42,8 +42,8 @@ pub struct Forcer {
 impl Forcer {
     /// The way to `client`, whose answers are waited for as long as `timeout`.
     #[must_use]
-    pub fn new(client: ClusterClient, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { client, path: request::path(timeout), timeout, metrics }
+    pub fn new(client: ClusterClient, timeout: Duration, linger: Duration, metrics: Arc<Metrics>) -> Self {
+        Self { client, path: request::path(timeout, linger), timeout, metrics }
     }
 
     /// Brings the effects of a bulk to the target, whatever versions it has.

@@ -12,12 +12,13 @@ use understudy_common::{
 const ACTION_LINE: usize = 120;
 
 /// The path of a bulk, with the answer reduced to what verdicts need. The target gives up before its answer would no
-/// longer be waited for.
+/// longer be waited for, and before anybody believes that none of it lingers there.
 #[must_use]
-pub fn path(target_timeout: Duration) -> String {
+pub fn path(target_timeout: Duration, linger: Duration) -> String {
     const KEPT: &str =
         "items.*._index,items.*._id,items.*.status,items.*.result,items.*._seq_no,items.*.error,error,status";
-    format!("/_bulk?timeout={}ms&filter_path={KEPT}", (target_timeout * 2 / 3).as_millis().max(1))
+    let wait = (target_timeout * 2 / 3).min(linger / 2).as_millis().max(1);
+    format!("/_bulk?timeout={wait}ms&filter_path={KEPT}")
 }
 
 /// Bytes that an effect takes in a body, about.

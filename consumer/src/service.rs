@@ -27,11 +27,12 @@ pub struct BulkService {
 }
 
 impl BulkService {
-    /// The way to `client`, whose answers are waited for as long as `timeout`.
+    /// The way to `client`, whose answers are waited for as long as `timeout`; nothing may linger there for longer than
+    /// `linger`.
     #[must_use]
-    pub fn new(client: ClusterClient, timeout: Duration, metrics: Arc<Metrics>) -> Self {
-        let forcer = Forcer::new(client.clone(), timeout, metrics.clone());
-        Self { client, forcer, path: request::path(timeout), timeout, metrics }
+    pub fn new(client: ClusterClient, timeout: Duration, linger: Duration, metrics: Arc<Metrics>) -> Self {
+        let forcer = Forcer::new(client.clone(), timeout, linger, metrics.clone());
+        Self { client, forcer, path: request::path(timeout, linger), timeout, metrics }
     }
 
     /// Sends a bulk that was decided at `decided`, and judges the answer.

@@ -196,7 +196,12 @@ async fn consume(
         watermarks,
         assigned,
         identity,
-        service: Arc::new(BulkService::new(client.clone(), consumer.target_timeout, metrics.clone())),
+        service: Arc::new(BulkService::new(
+            client.clone(),
+            consumer.target_timeout,
+            config.protocol.linger,
+            metrics.clone(),
+        )),
         preparer: Arc::new(Preparer {
             client,
             store,

@@ -2,25 +2,12 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
 
-use understudy_common::{bulk, document::DocumentKey, kafka::LogRecord, record};
-
-/// Names of headers that a dead letter has beside those of its record; consumers write them.
-pub mod header {
-    /// Status of the target's answer, 0 where there was none.
-    pub const STATUS: &str = "understudy-dead-status";
-    /// Type of the error.
-    pub const TYPE: &str = "understudy-dead-type";
-    /// Its text.
-    pub const REASON: &str = "understudy-dead-reason";
-    /// The topic it comes from.
-    pub const TOPIC: &str = "understudy-dead-topic";
-    /// The partition it comes from.
-    pub const PARTITION: &str = "understudy-dead-partition";
-    /// The offset it comes from.
-    pub const OFFSET: &str = "understudy-dead-offset";
-    /// Present when the record was too large to be kept beside its reason.
-    pub const REFERENCE: &str = "understudy-dead-reference";
-}
+use understudy_common::{
+    bulk,
+    document::DocumentKey,
+    kafka::LogRecord,
+    record::{self, dead_header as header},
+};
 
 /// The type of the error of a record that no consumer could read.
 const UNREADABLE: &str = "unreadable_record";

@@ -58,7 +58,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::dead_letters::letter::header;
+    use understudy_common::record::dead_header as header;
 
     fn letter_and_record(shards: u32) -> (Letter, LogRecord) {
         let key = DocumentKey { index: "i".into(), id: "a/b".into(), routing: Some("r".into()) };
