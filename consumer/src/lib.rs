@@ -10,7 +10,7 @@
 //!
 //! Pure decisions: [`engine`], [`window`], [`batcher`], [`offsets`], [`verdict`], [`request`], [`backoff`], `schema::plan`.
 //! I/O: [`source`] (the only one that consumes by rdkafka), [`service`], [`force`], `schema::{follow, prepare}`,
-//! [`dead_letter`], [`reference`] (reads from the primary), [`report`],
+//! [`dead_letter`], [`mod@reference`] (reads from the primary), [`report`],
 //! [`identity`], and [`driver`], the task that brings all of them together. Beside them, [`reconciler`] finishes what gateways
 //! left open, for all targets.
 

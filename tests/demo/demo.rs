@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use understudy_tests::{Http, Kafka, Metrics, try_eventually};
 
 use crate::{
-    flights::{INDEX, WAIT},
+    flights::INDEX,
     screen::{Screen, number, seconds},
     system::System,
     verify::{Verified, verify},
@@ -122,9 +122,9 @@ impl<'a> Demo<'a> {
         for id in &ids.0 {
             let call = if id.contains("bulk") {
                 let body = format!("{{\"index\":{{\"_id\":\"{id}\"}}}}\n{{\"delay\":1}}\n");
-                self.lb.request("POST", &format!("/{INDEX}/_bulk?{WAIT}")).body(body)
+                self.lb.request("POST", &format!("/{INDEX}/_bulk")).body(body)
             } else {
-                self.lb.request("PUT", &format!("/{INDEX}/_doc/{id}?{WAIT}")).body(r#"{"delay":1}"#)
+                self.lb.request("PUT", &format!("/{INDEX}/_doc/{id}")).body(r#"{"delay":1}"#)
             };
             let began = Instant::now();
             let reply = call.send().await.map_err(anyhow::Error::msg)?;
@@ -154,7 +154,7 @@ impl<'a> Demo<'a> {
     pub async fn writes_again(&self, id: &str) -> anyhow::Result<Duration> {
         let began = Instant::now();
         let waiting = self.screen.wait("until writes are taken again");
-        let path = format!("/{INDEX}/_doc/{id}?{WAIT}");
+        let path = format!("/{INDEX}/_doc/{id}");
         let mut unexpected = None;
         let taken = try_eventually(RECOVER, async || {
             let reply = self.lb.request("PUT", &path).body(r#"{"delay":2}"#).send().await;

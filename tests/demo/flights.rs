@@ -19,9 +19,6 @@ use crate::screen::{Screen, number, seconds};
 
 /// The index that they are loaded into.
 pub const INDEX: &str = "flights";
-/// How long the primary itself may let a write wait, for a shard that is not there yet. Its default of a minute would be
-/// longer than the demo lets requests linger.
-pub const WAIT: &str = "timeout=4s";
 
 const PACKAGE: &str = "vega-datasets@3.2.1";
 const MEMBER: &str = "package/data/flights-200k.json";
@@ -123,7 +120,7 @@ async fn send_once(lb: &Http, first: usize, flights: &[Box<RawValue>]) -> anyhow
     for (place, flight) in flights.iter().enumerate() {
         body.push_str(&format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{}\n", first + place, flight.get()));
     }
-    let call = lb.request("POST", &format!("/{INDEX}/_bulk?{WAIT}&filter_path=errors,items.*.error")).body(body);
+    let call = lb.request("POST", &format!("/{INDEX}/_bulk?filter_path=errors,items.*.error")).body(body);
     let reply = call.send().await.map_err(anyhow::Error::msg)?;
     let answer: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     ensure!(reply.status == 200 && answer["errors"] == false, "unexpected answer to {reply}");

@@ -21,10 +21,7 @@ use understudy_tests::Http;
 
 pub use self::tally::{Tally, is_refusal};
 use self::{dice::Dice, tally::Write};
-use crate::{
-    flights::{INDEX, WAIT},
-    screen::Screen,
-};
+use crate::{flights::INDEX, screen::Screen};
 
 /// Writers at work. They end when this goes out of scope.
 pub struct Writers {
@@ -115,9 +112,9 @@ impl Shared {
     fn write_one(&self, dice: &mut Dice) -> (understudy_tests::Call, Write) {
         let (action, id) = (dice.action(), dice.id());
         let call = match action {
-            "create" => self.lb.request("PUT", &format!("/{INDEX}/_create/{id}?{WAIT}")).body(dice.flight()),
-            "delete" => self.lb.request("DELETE", &format!("/{INDEX}/_doc/{id}?{WAIT}")),
-            _ => self.lb.request("PUT", &format!("/{INDEX}/_doc/{id}?{WAIT}")).body(dice.flight()),
+            "create" => self.lb.request("PUT", &format!("/{INDEX}/_create/{id}")).body(dice.flight()),
+            "delete" => self.lb.request("DELETE", &format!("/{INDEX}/_doc/{id}")),
+            _ => self.lb.request("PUT", &format!("/{INDEX}/_doc/{id}")).body(dice.flight()),
         };
         (call, Write::One(action))
     }
@@ -131,6 +128,6 @@ impl Shared {
                 body.push_str(&format!("{}\n", dice.flight()));
             }
         }
-        (self.lb.request("POST", &format!("/{INDEX}/_bulk?{WAIT}")).body(body), Write::Bulk(documents))
+        (self.lb.request("POST", &format!("/{INDEX}/_bulk")).body(body), Write::Bulk(documents))
     }
 }

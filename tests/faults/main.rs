@@ -70,6 +70,7 @@ async fn primary_down_refuses_and_writes_nothing_anywhere() {
     let (through, index) = (stage.through(&gateway), stage.index("i"));
     through.put(&format!("/{index}/_doc/before"), "{}").await.expect(201);
     stage.assert_converges(&index).await;
+    stage.wait_settled().await;
     servers.kill("primary").await;
     let reply = through.put(&format!("/{index}/_doc/down"), "{}").await.expect(503);
     assert_eq!(reply.error_type(), "primary_unavailable_exception");

@@ -5,10 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::json;
 use understudy_tests::{Nodes, eventually};
 
-use crate::{
-    corner::{SOON, assert_equal_but_for, config_with_node, found, open_intents, stage, wait_settled},
-    writers::WAIT,
-};
+use crate::corner::{SOON, assert_equal_but_for, config_with_node, found, open_intents, stage, wait_settled};
 
 /// The reconciler looks through the very node that was frozen: when it thaws, it answers for a moment as the primary that
 /// it is no more, with a write that the new primary has overtaken.
@@ -26,7 +23,7 @@ async fn a_frozen_primary_that_thaws_makes_nothing_stale() {
     let _consumer = stage.consumer().await;
     let (before, after) = (stage.through(&before), stage.through(&after));
     let put = async |through: &understudy_tests::Http, id: &str, n: u32| {
-        through.put(&format!("/{index}/_doc/{id}?{WAIT}"), json!({"n": n}).to_string()).await.status
+        through.put(&format!("/{index}/_doc/{id}"), json!({"n": n}).to_string()).await.status
     };
     for id in ["1", "2", "3"] {
         assert_eq!(put(&before, id, 1).await, 201);
@@ -34,7 +31,7 @@ async fn a_frozen_primary_that_thaws_makes_nothing_stale() {
 
     // Sent before it stands still, answered by nobody, applied when it thaws or never.
     let late = tokio::spawn({
-        let (before, path) = (before.clone(), format!("/{index}/_bulk?{WAIT}"));
+        let (before, path) = (before.clone(), format!("/{index}/_bulk"));
         let body: String =
             (0..2_000).map(|n| format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{{\"n\":2}}\n", n % 3 + 1)).collect();
         async move { before.request("POST", &path).body(body).within(SOON).send().await }

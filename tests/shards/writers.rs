@@ -31,10 +31,6 @@ pub struct Written {
     pub in_doubt: BTreeSet<String>,
 }
 
-/// How long the primary itself may let a write wait, for a shard that is on its way from node to node: less than these
-/// tests let requests linger.
-pub const WAIT: &str = "timeout=3s";
-
 const WRITERS: usize = 3;
 const DOCUMENTS: usize = 200;
 const BULK: usize = 10;
@@ -98,7 +94,7 @@ async fn write(through: &Http, index: &str, round: usize, written: &Mutex<Writte
             body.push_str(&format!("{{\"index\":{{\"_id\":\"{id}\"}}}}\n{}\n", json!({"round": round})));
         }
     }
-    let reply = through.request("POST", &format!("/{index}/_bulk?{WAIT}")).body(body).within(PATIENCE).send().await;
+    let reply = through.request("POST", &format!("/{index}/_bulk")).body(body).within(PATIENCE).send().await;
     let mut written = written.lock().expect("no writer panics");
     match reply {
         Ok(reply) if reply.status == 200 => {

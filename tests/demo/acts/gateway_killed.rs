@@ -10,7 +10,7 @@ use super::Figures;
 use crate::{
     demo::Demo,
     failpoint::Held,
-    flights::{INDEX, WAIT},
+    flights::INDEX,
     intents::{self, Intent},
     screen::{number, seconds},
     verdict::Written,
@@ -68,8 +68,7 @@ async fn bulks_until_it_dies(gateway: &Http, lane: usize) -> anyhow::Result<usiz
         for place in 0..BULK {
             body.push_str(&format!("{{\"index\":{{\"_id\":\"bulk-{lane}-{place}\"}}}}\n{{\"delay\":{round}}}\n"));
         }
-        let call =
-            gateway.request("POST", &format!("/{INDEX}/_bulk?{WAIT}&filter_path=errors,items.*.error")).body(body);
+        let call = gateway.request("POST", &format!("/{INDEX}/_bulk?filter_path=errors,items.*.error")).body(body);
         match call.within(Duration::from_secs(30)).send().await {
             Ok(reply) => ensure!(reply.status == 200 && reply.text().contains("\"errors\":false"), "{reply}"),
             Err(_) => return Ok(round),
@@ -83,9 +82,7 @@ async fn between_answer_and_publish(demo: &Demo<'_>, writers: &Writers) -> anyho
     let gateway = Http::new(&demo.system.address("gateway-1")?);
     let held = Held::new(demo.system.stack.run(), "gateway-1")?;
     let path = format!("/{INDEX}/_doc/{HELD}");
-    let write = tokio::spawn(
-        gateway.request("PUT", &format!("{path}?{WAIT}")).body(SOURCE).within(Duration::from_secs(30)).send(),
-    );
+    let write = tokio::spawn(gateway.request("PUT", &path).body(SOURCE).within(Duration::from_secs(30)).send());
     let stands = try_eventually(SOON, async || {
         ensure!(held.holds(), "no write is held");
         let reply = demo.primary.request("GET", &path).send().await.map_err(anyhow::Error::msg)?;
