@@ -156,14 +156,30 @@ impl Engine {
         let Some(state) = self.current(partition, generation) else { return };
         match state.accept(now.at, received) {
             partition::Accepted::Yes | partition::Accepted::Ignored => {}
-            partition::Accepted::Jumped { expected, again: false, .. } => {
+            partition::Accepted::Jumped { expected } => {
                 self.out.push(Command::ReadFrom { partition, generation, offset: expected });
             }
-            partition::Accepted::Jumped { expected, found, again: true } => {
-                let detail = format!(
-                    "the log goes on at offset {found}, and {expected} was expected: records are gone, or a producer that is not ours wrote transactions"
-                );
-                self.stop(partition, generation, StopReason::Gap, detail);
+        }
+    }
+
+    /// Logs that jumped are read anew, and stop where that does not help.
+    fn mend_jumps(&mut self, now: Duration) {
+        let jumped: Vec<(i32, u64, partition::Jumped)> = self
+            .partitions
+            .iter_mut()
+            .filter_map(|(partition, state)| Some((*partition, state.generation, state.after_jump(now)?)))
+            .collect();
+        for (partition, generation, jumped) in jumped {
+            match jumped {
+                partition::Jumped::Again { expected } => {
+                    self.out.push(Command::ReadFrom { partition, generation, offset: expected });
+                }
+                partition::Jumped::Gap { expected, found } => {
+                    let detail = format!(
+                        "the log goes on at offset {found}, and {expected} was expected: records are gone, or a producer that is not ours wrote transactions"
+                    );
+                    self.stop(partition, generation, StopReason::Gap, detail);
+                }
             }
         }
     }
@@ -275,6 +291,7 @@ impl Engine {
     /// What is to be done now.
     pub fn step(&mut self, now: Moment) -> Vec<Command> {
         self.release();
+        self.mend_jumps(now.at);
         self.settle(now);
         self.compose(now);
         let due = |(partition, state): (&i32, &mut Partition)| state.commit_due(*partition, now.at);
@@ -298,7 +315,8 @@ impl Engine {
             .filter(|(partition, _)| work && !self.flying.contains(partition))
             .filter_map(|(_, state)| state.has_work_at(self.limits.linger, &self.indices))
             .map(|at| at.max(self.sends_from()));
-        commits.chain(sends).min().map(|at| at.max(now))
+        let jumps = self.partitions.values().filter_map(Partition::jump_at);
+        commits.chain(sends).chain(jumps).min().map(|at| at.max(now))
     }
 
     /// Counts since the beginning.

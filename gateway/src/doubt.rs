@@ -25,6 +25,8 @@ pub struct Resolved {
     pub indices: BTreeMap<Arc<str>, IndexNeed>,
     /// Why the state of a document could not be told.
     pub unknown: Option<String>,
+    /// An index that was made anew between two looks: nothing of it is published.
+    pub torn: Option<String>,
 }
 
 /// How long a document that cannot be told at once is looked at again.
@@ -121,7 +123,7 @@ async fn look(
             resolved.effects.push(effect);
         }
     }
-    resolved.indices.extend(observation.indices);
+    merge_or_doubt(resolved, observation.indices);
     if let Err(reason) = look_elsewhere(observer, epoch, &elsewhere, resolved).await {
         resolved.unknown = Some(reason);
         again.extend(elsewhere.into_iter().map(|key| (key, None)));
@@ -145,9 +147,32 @@ async fn look_elsewhere(
                 Observed::Unknown(reason) => return Err(reason),
             }
         }
-        resolved.indices.extend(observation.indices);
+        merge_or_doubt(resolved, observation.indices);
     }
     Ok(())
+}
+
+/// Adds needs of indices; of two needs of one index the later mapping holds for both. Answers an index of which they name two
+/// incarnations.
+pub fn merge(known: &mut BTreeMap<Arc<str>, IndexNeed>, more: BTreeMap<Arc<str>, IndexNeed>) -> Option<Arc<str>> {
+    let mut torn = None;
+    for (index, need) in more {
+        let known = known.entry(index.clone()).or_insert_with(|| need.clone());
+        if known.uuid != need.uuid {
+            torn = Some(index);
+        } else if known.mapping < need.mapping {
+            *known = need;
+        }
+    }
+    torn
+}
+
+fn merge_or_doubt(resolved: &mut Resolved, more: BTreeMap<Arc<str>, IndexNeed>) {
+    if let Some(index) = merge(&mut resolved.indices, more) {
+        resolved.effects.retain(|effect| effect.key.index != index);
+        resolved.indices.remove(&index);
+        resolved.torn = Some(format!("index [{index}] was made anew during the look"));
+    }
 }
 
 /// The document's name in every shard but its own: under a routing that leads there.
@@ -170,6 +195,21 @@ fn other_shards(key: &DocumentKey, shards: ShardLayout) -> impl Iterator<Item = 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_incarnations_of_an_index_are_told_apart() {
+        let need = |uuid: &str, mapping| IndexNeed {
+            uuid: uuid.into(),
+            mapping,
+            shards: ShardLayout { number: 1, routing: 1024, partition: 1 },
+        };
+        let one = |uuid, mapping| BTreeMap::from([(Arc::from("i"), need(uuid, mapping))]);
+        let mut known = one("a", 3);
+        assert_eq!(merge(&mut known, one("a", 5)), None);
+        assert_eq!(merge(&mut known, one("a", 4)), None);
+        assert_eq!(known["i"].mapping, 5);
+        assert_eq!(merge(&mut known, one("b", 1)), Some("i".into()));
+    }
 
     #[test]
     fn a_document_is_looked_for_in_every_other_shard() {

@@ -156,10 +156,20 @@ impl Gateway {
         let late = ticket.request.clone();
         self.metrics.intents_reopened.inc();
         self.tasks.spawn(async move {
-            let request: Arc<str> = random_id().into();
-            tracing::warn!(request = &*late, again = &*request, "a write ended late: its documents get another intent");
-            while let Err(error) = log.ticket(request.clone(), &intent).await {
-                tracing::debug!(%error, "an intent could not be opened again; trying again");
+            loop {
+                // A try that timed out is followed by its own tombstone: each has an id of its own.
+                let request: Arc<str> = random_id().into();
+                match log.ticket(request.clone(), &intent).await {
+                    Ok(_) => {
+                        tracing::warn!(
+                            request = &*late,
+                            again = &*request,
+                            "a write ended late: another intent is open"
+                        );
+                        return;
+                    }
+                    Err(error) => tracing::debug!(%error, "an intent could not be opened again; trying again"),
+                }
                 tokio::time::sleep(REOPEN).await;
             }
         });

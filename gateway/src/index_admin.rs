@@ -79,7 +79,7 @@ async fn check_change(gateway: &Gateway, change: &IndexChange, placement: Option
     if let Some(placement) = placement {
         placement.check_cluster(&sight.state)?;
     }
-    if !change.creates && *sight.lookup(&change.index) == IndexLookup::Other {
+    if !change.creates && matches!(sight.lookup(&change.index), IndexLookup::Other | IndexLookup::Alias(_)) {
         return Err(Refusal::not_replicated(format!(
             "[{}] is an alias or a data stream, whose mapping cannot be changed through it yet: name the index",
             change.index

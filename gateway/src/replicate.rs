@@ -22,7 +22,7 @@ use understudy_common::{
     process::now_ms,
     record::{self, Provenance},
     schema::SchemaError,
-    state::Sight,
+    state::{IndexLookup, Sight},
 };
 
 use crate::{
@@ -39,6 +39,8 @@ use crate::{
     },
 };
 
+/// A bulk up to this size is read by the primary before anything of it is executed.
+const WHOLE_BULK: usize = 64 << 10;
 /// The effects of one request for one partition share a record up to this size.
 const RECORD_BYTES: usize = 1 << 20;
 
@@ -81,6 +83,7 @@ pub async fn write(
             return Err(refusal);
         }
     };
+    let sent = tokio::time::Instant::now();
     let answered = {
         let _time = gateway.metrics.primary_seconds.start_timer();
         exchange(gateway, plan, headers).await
@@ -95,7 +98,8 @@ pub async fn write(
             return Err(gateway.leave_open(&ready, false, Refusal::outcome_unknown(error.to_string())));
         }
     };
-    conclude(gateway, &placement, ready, plan, answer).await
+    let slow = sent.elapsed() >= gateway.longest_wait;
+    conclude(gateway, &placement, ready, plan, answer, slow).await
 }
 
 /// A write that may be sent.
@@ -144,6 +148,7 @@ async fn conclude(
     ready: Ready,
     plan: &PlannedWrite,
     answer: ClusterAnswer,
+    slow: bool,
 ) -> Result<Reply, Refusal> {
     let (answered, answered_ms) = (tokio::time::Instant::now(), now_ms());
     failpoint::answered(&ready.ticket.request).await;
@@ -151,12 +156,17 @@ async fn conclude(
     if let Answer::Refused(_) = read {
         // A coordinating node that lost a shard tries again by itself, and its second try may be refused where the first
         // one was done: that shows in the second look.
+        // And newer versions of Elasticsearch execute the beginning of a large bulk before they read its end.
+        if slow || plan.body_len() > WHOLE_BULK && !matches!(answer.status.as_u16(), 401 | 403) {
+            gateway.stays_open(&ready.ticket, ready.intent, false);
+            return Ok(reply(plan, answer));
+        }
         let (ticket, intent, seen) = (ready.ticket, ready.intent, ready.before);
         gateway.settle_later(settle::Done { ticket, intent, answered, seen, mappings: BTreeMap::new() });
         return Ok(reply(plan, answer));
     }
     let after = sight_after(gateway, plan, &ready.before).await;
-    let mut decision = decide::decide(placement.epoch, &plan.items, &ready.before, read, after.as_ref());
+    let mut decision = decide::decide(placement.epoch, &plan.items, &ready.before, read, after.as_ref(), slow);
     let pending = observe(gateway, placement, &mut decision).await;
     // What the client did not ask for (documents that updates made) is in no error either.
     let with_primary = |refusal: Refusal| refusal.with_primary(answer.status, plan.reply.apply(&answer.body));
@@ -180,9 +190,20 @@ async fn conclude(
         return Err(gateway.leave_open(&ready, false, with_primary(refusal)));
     }
     let mappings = decision.indices.iter().map(|(index, need)| (index.clone(), need.mapping)).collect();
-    let seen = after.unwrap_or(ready.before);
+    let seen = trusted_sight(ready.before, after);
     gateway.settle_later(settle::Done { ticket: ready.ticket, intent: ready.intent, answered, seen, mappings });
     Ok(reply(plan, answer))
+}
+
+/// What must still hold at the second look: everything as it was before the write, and what the write itself created as it
+/// was found after it.
+fn trusted_sight(mut before: Sight, after: Option<Sight>) -> Sight {
+    for (name, lookup) in before.indices.iter_mut().filter(|(_, lookup)| **lookup == IndexLookup::Absent) {
+        if let Some(after) = &after {
+            *lookup = after.lookup(name).clone();
+        }
+    }
+    before
 }
 
 /// Reads back what the answer does not tell, into the decision.
@@ -195,6 +216,9 @@ async fn observe(gateway: &Gateway, placement: &Placement, decision: &mut Decisi
     if doubtful.is_empty() {
         return Ok(());
     }
+    if let Some(stream) = doubtful.iter().find(|doubtful| doubtful.key.index.starts_with(".ds-")) {
+        return Err(format!("the write reached [{}], of a data stream, which is not replicated", stream.key.index));
+    }
     let (placed, strangers): (Vec<_>, Vec<_>) =
         doubtful.into_iter().partition(|doubtful| gateway.pattern.matches(&doubtful.key.index));
     for doubtful in &placed {
@@ -203,12 +227,11 @@ async fn observe(gateway: &Gateway, placement: &Placement, decision: &mut Decisi
     gateway.metrics.observed.inc_by(placed.len() as u64);
     let resolved = doubt::resolve(&gateway.observer, placement.epoch, &placed).await;
     decision.effects.extend(resolved.effects);
-    for (index, need) in resolved.indices {
-        // Of two needs of one index the later one holds for both.
-        let known = decision.indices.entry(index).or_insert_with(|| need.clone());
-        if known.uuid != need.uuid || known.mapping < need.mapping {
-            *known = need;
-        }
+    if let Some(index) = doubt::merge(&mut decision.indices, resolved.indices) {
+        // Which effect is of which incarnation is not known: none of them is published.
+        decision.effects.retain(|effect| effect.key.index != index);
+        decision.indices.remove(&index);
+        return Err(format!("index [{index}] was made anew during the write"));
     }
     if let Some(stranger) = strangers.first().filter(|_| gateway.unplaced == Unplaced::Refuse) {
         tracing::error!(index = &*stranger.key.index, "a pipeline wrote to an index that is not replicated");
@@ -218,7 +241,7 @@ async fn observe(gateway: &Gateway, placement: &Placement, decision: &mut Decisi
             gateway.pattern.as_str()
         ));
     }
-    resolved.unknown.map_or(Ok(()), Err)
+    resolved.torn.or(resolved.unknown).map_or(Ok(()), Err)
 }
 
 /// The configuration says that writes outside of the placement go to the primary alone. Nothing that leads from there

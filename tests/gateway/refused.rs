@@ -117,6 +117,8 @@ async fn what_is_too_large_is_refused_before_anything_is_written() {
     // Too large for a body, for a record, and for a record after decompression.
     let reply = through.put(&format!("/{index}/_doc/1"), document(3 << 20)).await.expect(413);
     assert!(reply.text().contains("gateway.max_body_bytes"), "{reply}");
+    // A connection whose body was not read to its end is closed.
+    let through = stage.through(&gateway);
     let reply = through.put(&format!("/{index}/_doc/1"), document(1 << 20)).await.expect(413);
     assert!(reply.text().contains("kafka.max_message_bytes"), "{reply}");
     let two =

@@ -27,6 +27,11 @@ async fn what_pipelines_made_is_what_targets_get() {
     );
     let reply = through.post("/_bulk", bulk).await.expect(200).json();
     assert_eq!(reply["errors"], false, "{reply}");
+    let drops = pipeline(&stage, "drops", json!([{"drop": {}}])).await;
+    let reply = through.put(&format!("/{plain}/_doc/dropped?pipeline={drops}"), "{}").await.expect(200).json();
+    assert_eq!(reply["result"], "noop");
+    let bulk = "{\"index\":{\"_id\":\"dropped\"}}\n{}\n";
+    through.post(&format!("/{plain}/_bulk?pipeline={drops}"), bulk).await.expect(200);
     for index in [&plain, &piped] {
         stage.assert_converges(index).await;
     }

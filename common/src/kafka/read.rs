@@ -122,23 +122,31 @@ impl RangeReader {
         if from >= to {
             return Ok(());
         }
-        let mut assignment = TopicPartitionList::new();
-        assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
-        self.consumer.assign(&assignment)?;
-        let read = self.read_assigned(topic, partition, to, each);
+        self.assign(topic, partition, from)?;
+        let read = self.read_assigned(topic, partition, from, to, each);
         // Nothing is fetched ahead between two ranges.
         let left = self.consumer.unassign();
         read.and_then(|()| Ok(left?))
+    }
+
+    fn assign(&self, topic: &str, partition: i32, from: i64) -> Result<(), KafkaError> {
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(topic, partition, Offset::Offset(from))?;
+        self.consumer.assign(&assignment)
     }
 
     fn read_assigned(
         &self,
         topic: &str,
         partition: i32,
+        from: i64,
         to: i64,
         mut each: impl FnMut(LogRecord),
     ) -> Result<(), ReadError> {
         let mut heard = Instant::now();
+        let mut next = from;
+        // Whether this assignment began after the log was seen to reach `to`.
+        let mut reaches = false;
         loop {
             match self.consumer.poll(Duration::from_millis(200)) {
                 Some(Ok(message)) => {
@@ -147,16 +155,21 @@ impl RangeReader {
                         return Ok(());
                     }
                     each(LogRecord::from_message(&message));
-                    if message.offset() + 1 >= to {
+                    next = message.offset() + 1;
+                    if next >= to {
                         return Ok(());
                     }
                 }
                 // The end of what this broker shows. A new leader may show less than `to` for a moment; a compacted log may
-                // have nothing at its last offsets.
+                // have nothing at its last offsets. An end from before the log was seen to reach `to` says nothing of what
+                // stands there: it is read once more from here on, and the end that comes then counts.
+                Some(Err(KafkaError::PartitionEOF(_))) if reaches => return Ok(()),
                 Some(Err(KafkaError::PartitionEOF(_))) => {
                     let (_, high) = self.consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
                     if high >= to {
-                        return Ok(());
+                        self.assign(topic, partition, next)?;
+                        reaches = true;
+                        heard = Instant::now();
                     }
                 }
                 Some(Err(error)) if is_passing(&error) => {}

@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{ClusterSight, DOCUMENTS, Looked, Observer};
-use crate::{cluster::path_part, document::DocumentKey, state::in_paths};
+use crate::{
+    cluster::{CallError, path_part},
+    document::DocumentKey,
+    state::in_paths,
+};
 
 /// The largest answer about several documents; above it fewer are asked for at once.
 const ANSWER: usize = 32 << 20;
@@ -78,6 +82,35 @@ struct ErrorBody {
     reason: Option<String>,
 }
 
+/// Why there are no documents.
+#[derive(Debug, PartialEq, Eq)]
+enum NoDocuments {
+    /// The answer was too large or an error; about fewer documents there may be a better one.
+    TooMuch(String),
+    /// Fewer documents would fare no better: nobody answers, or what is answered cannot be read.
+    None(String),
+}
+
+impl From<CallError> for NoDocuments {
+    fn from(error: CallError) -> Self {
+        // The client tells this case by its reason alone.
+        match &error {
+            CallError::Unanswered { reason, .. } if reason == "the answer is too large" => {
+                Self::TooMuch(error.to_string())
+            }
+            _ => Self::None(error.to_string()),
+        }
+    }
+}
+
+impl NoDocuments {
+    fn reason(self) -> String {
+        match self {
+            Self::TooMuch(reason) | Self::None(reason) => reason,
+        }
+    }
+}
+
 impl Observer {
     /// Reads `max_seq_no` of the primary copies first (`max_seq_before`), the documents then.
     pub(super) async fn look(&self, before: &ClusterSight, keys: &[DocumentKey]) -> (Greatest, Vec<Looked>) {
@@ -96,12 +129,17 @@ impl Observer {
             while let Some(places) = waiting.pop() {
                 match self.get(node, places.iter().map(|place| &keys[*place])).await {
                     Ok(found) => places.iter().zip(found).for_each(|(place, found)| looked[*place] = found),
-                    // Perhaps it was too much at once.
-                    Err(_) if places.len() > 1 => {
+                    Err(NoDocuments::TooMuch(_)) if places.len() > 1 => {
                         let (one, other) = places.split_at(places.len() / 2);
                         waiting.extend([other.to_vec(), one.to_vec()]);
                     }
-                    Err(reason) => looked[places[0]] = Looked::Failed(reason),
+                    Err(NoDocuments::TooMuch(reason)) => looked[places[0]] = Looked::Failed(reason),
+                    // Also what still waits: each call may last as long as this one.
+                    Err(NoDocuments::None(reason)) => {
+                        for place in places.into_iter().chain(waiting.drain(..).flatten()) {
+                            looked[place] = Looked::Failed(reason.clone());
+                        }
+                    }
                 }
             }
         }
@@ -147,7 +185,8 @@ impl Observer {
         let mut routings = Vec::with_capacity(keys.len());
         for keys in keys.chunks(DOCUMENTS) {
             let path = "/_mget?realtime=true&_source=false&stored_fields=_routing";
-            for (found, key) in self.documents(path, keys, usize::MAX).await?.into_iter().zip(keys) {
+            let found = self.documents(path, keys, usize::MAX).await.map_err(NoDocuments::reason)?;
+            for (found, key) in found.into_iter().zip(keys) {
                 let is_it = found._id == *key.id && found.error.is_none() && found.found == Some(true);
                 routings.push(found._seq_no.filter(|_| is_it).map(|seq_no| (seq_no, found._routing)));
             }
@@ -155,27 +194,39 @@ impl Observer {
         Ok(routings)
     }
 
-    async fn get(&self, node: &str, keys: impl ExactSizeIterator<Item = &DocumentKey>) -> Result<Vec<Looked>, String> {
+    async fn get(
+        &self,
+        node: &str,
+        keys: impl ExactSizeIterator<Item = &DocumentKey>,
+    ) -> Result<Vec<Looked>, NoDocuments> {
         let limit = if keys.len() > 1 { ANSWER } else { usize::MAX };
         let keys: Vec<&DocumentKey> = keys.collect();
         let path = format!("/_mget?realtime=true&preference=_only_nodes:{}", path_part(node));
         let found = self.documents(&path, &keys, limit).await?;
-        found.into_iter().zip(keys).map(|(found, key)| looked(found, &key.id)).collect()
+        let looked = found.into_iter().zip(keys).map(|(found, key)| looked(found, &key.id));
+        looked.collect::<Result<_, _>>().map_err(NoDocuments::None)
     }
 
-    async fn documents(&self, path: &str, keys: &[&DocumentKey], limit: usize) -> Result<Vec<FoundDocument>, String> {
+    async fn documents(
+        &self,
+        path: &str,
+        keys: &[&DocumentKey],
+        limit: usize,
+    ) -> Result<Vec<FoundDocument>, NoDocuments> {
         let wanted =
             keys.iter().map(|key| Wanted { _index: &key.index, _id: &key.id, routing: key.routing.as_deref() });
         let docs: Vec<Wanted<'_>> = wanted.collect();
-        let body = serde_json::to_vec(&serde_json::json!({ "docs": docs })).map_err(|error| error.to_string())?;
+        let body = serde_json::to_vec(&serde_json::json!({ "docs": docs }))
+            .map_err(|error| NoDocuments::None(error.to_string()))?;
         let answer = self.cluster.call_within(Method::POST, path, Some(body.into()), self.timeout, limit).await;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer?;
         if !answer.status.is_success() {
-            return Err(format!("{} {}", answer.status, answer.excerpt()));
+            return Err(NoDocuments::TooMuch(format!("{} {}", answer.status, answer.excerpt())));
         }
-        let found: FoundBody = answer.json()?;
+        let found: FoundBody = answer.json().map_err(NoDocuments::None)?;
         if found.docs.len() != keys.len() {
-            return Err(format!("{} documents in the answer to {}", found.docs.len(), keys.len()));
+            let reason = format!("{} documents in the answer to {}", found.docs.len(), keys.len());
+            return Err(NoDocuments::None(reason));
         }
         Ok(found.docs)
     }

@@ -32,13 +32,33 @@ pub(super) enum Phase {
 pub(super) enum Accepted {
     Yes,
     Ignored,
-    /// The log jumps. `again`: also after reading it once more.
+    /// The log jumps, and is to be read anew from there.
     Jumped {
         expected: i64,
-        found: i64,
-        again: bool,
     },
 }
+
+/// A jump in the log that reading anew may mend.
+struct Jump {
+    /// What stands behind it, when that was seen again.
+    found: Option<i64>,
+    /// Until then records that were on their way come in.
+    until: Duration,
+    /// How often the log was read anew.
+    tries: u32,
+}
+
+pub(super) enum Jumped {
+    /// It is to be read anew once more.
+    Again { expected: i64 },
+    /// Records are missing.
+    Gap { expected: i64, found: i64 },
+}
+
+/// How long a log that is read anew may take to begin again.
+const REREAD: Duration = Duration::from_secs(2);
+/// How often a log that jumps is read anew before it counts as a gap.
+const TRIES: u32 = 2;
 
 /// What a partition needs of the engine to fill its batch.
 pub(super) struct Around<'a> {
@@ -61,7 +81,7 @@ pub(super) struct Partition {
     pub(super) settling: Settling,
     pub(super) window: Window,
     next_offset: i64,
-    reread_at: Option<i64>,
+    jump: Option<Jump>,
     behind: u32,
     /// What had been read when the last two looks at the log came in.
     read_before: [i64; 2],
@@ -95,7 +115,7 @@ impl Partition {
             settling: Settling::default(),
             window: Window::new(limits.window),
             next_offset: 0,
-            reread_at: None,
+            jump: None,
             behind: 0,
             read_before: [0; 2],
             queue: VecDeque::new(),
@@ -135,16 +155,40 @@ impl Partition {
             return Accepted::Ignored;
         }
         if offset > self.next_offset {
-            let again = self.reread_at.replace(self.next_offset) == Some(self.next_offset);
-            return Accepted::Jumped { expected: self.next_offset, found: offset, again };
+            // What was on its way before the log is read anew says nothing.
+            if let Some(jump) = &mut self.jump {
+                jump.found = Some(offset);
+                return Accepted::Ignored;
+            }
+            self.jump = Some(Jump { found: None, until: now + REREAD, tries: 1 });
+            return Accepted::Jumped { expected: self.next_offset };
         }
         self.next_offset += 1;
-        self.reread_at = None;
+        self.jump = None;
         let queued = queued(now, received);
         self.queued_bytes += queued.bytes;
         self.queued_effects += queued.len();
         self.queue.push_back(queued);
         Accepted::Yes
+    }
+
+    /// What follows from a jump that reading anew has not mended.
+    pub(super) fn after_jump(&mut self, now: Duration) -> Option<Jumped> {
+        let expected = self.next_offset;
+        let jump = self.jump.as_mut().filter(|jump| self.phase == Phase::Running && now >= jump.until)?;
+        jump.until = now + REREAD;
+        // Nothing came: Kafka is slow or away.
+        let found = jump.found.take()?;
+        if jump.tries >= TRIES {
+            return Some(Jumped::Gap { expected, found });
+        }
+        jump.tries += 1;
+        Some(Jumped::Again { expected })
+    }
+
+    /// When [`Partition::after_jump`] has something.
+    pub(super) fn jump_at(&self) -> Option<Duration> {
+        self.jump.as_ref().filter(|_| self.phase == Phase::Running).map(|jump| jump.until)
     }
 
     /// What is wrong when the log spans `low..high` now.

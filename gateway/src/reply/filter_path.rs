@@ -88,16 +88,22 @@ fn below<'a>(field: &str, patterns: &Rest<'a>) -> Option<Rest<'a>> {
             rest.push(others);
         }
     }
+    // Several ways may lead to one place of a pattern; its address tells it.
+    rest.sort_unstable_by_key(|pattern| pattern.as_ptr());
+    rest.dedup_by_key(|pattern| pattern.as_ptr());
     Some(rest)
 }
 
+/// Each part between two stars is taken where it comes first: if a later place would do, so does that one.
 fn fits(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((start, rest)) => name.strip_prefix(start).is_some_and(|tail| {
-            (0..=tail.len()).filter(|at| tail.is_char_boundary(*at)).any(|at| fits(rest, &tail[at..]))
-        }),
+    let Some((start, others)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut tail) = name.strip_prefix(start) else { return false };
+    let (middle, end) = others.rsplit_once('*').unwrap_or(("", others));
+    for part in middle.split('*') {
+        let Some(at) = tail.find(part) else { return false };
+        tail = &tail[at + part.len()..];
     }
+    tail.ends_with(end)
 }
 
 /// Objects deeper than this count as if they were empty.
@@ -220,5 +226,35 @@ mod tests {
         assert_eq!(applied("a\\.b", &json!({"a.b": 1, "a": {"b": 2}})), json!({"a.b": 1}));
         let exact = FilterPath::parse("-b").apply(br#"{"a": [1.0E10, 123456789012345678901234567890], "b":1}"#);
         assert_eq!(exact, br#"{"a":[1.0E10,123456789012345678901234567890]}"#);
+    }
+
+    #[test]
+    fn stars_fit() {
+        for (pattern, name, wanted) in [
+            ("a", "a", true),
+            ("a", "ab", false),
+            ("*", "", true),
+            ("**", "a", true),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("*ab", "aab", true),
+            ("*a*a", "bababa", true),
+            ("a*b*c", "abbc", true),
+            ("a*b*c", "acb", false),
+            ("*ab*b", "ab", false),
+            ("ü*x", "üüx", true),
+        ] {
+            assert_eq!(fits(pattern, name), wanted, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn many_stars_are_no_danger() {
+        let begun = std::time::Instant::now();
+        let long = json!({"a".repeat(10_000): 1});
+        assert_eq!(applied("*a*a*a*a*a*a*a*a*b", &long), json!({}));
+        let nested = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
+        assert_eq!(FilterPath::parse("**.a.**.a.**.a.**.a.**.a.b").apply(nested.as_bytes()), b"{}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }

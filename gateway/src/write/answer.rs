@@ -37,7 +37,8 @@ pub enum Outcome {
         /// Because of what its index was at that moment (blocked, closed, gone), and not of the request.
         by_state: bool,
     },
-    /// An update whose script left a document alone that is not there (`noop` without a sequence number).
+    /// An update whose script left a document alone that is not there, or a document that a pipeline dropped (`noop` without
+    /// a sequence number).
     NothingThere,
     /// It may have been done.
     Unknown(String),
@@ -183,10 +184,8 @@ fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
             Outcome::Done(Done { index, id, result, seq_no, primary_term, source })
         }
         (.., Some(result), None, None)
-            if body.is_some()
-                && status == 200
-                && result == "noop"
-                && item.get.is_some_and(|get| get.found == Some(false)) =>
+            // Also of a document that a pipeline dropped.
+            if status == 200 && result == "noop" && item.get.as_ref().is_none_or(|get| get.found == Some(false)) =>
         {
             Outcome::NothingThere
         }
@@ -306,7 +305,7 @@ mod tests {
         assert_eq!(outcomes[3], Outcome::NothingThere);
         assert_eq!(outcomes[4], Outcome::Refused { status: 404, by_state: false });
         assert_eq!(outcomes[5], Outcome::Refused { status: 404, by_state: true });
-        assert!(matches!(outcomes[7], Outcome::Unknown(_)));
+        assert!(matches!(outcomes[7], Outcome::NothingThere));
         assert_eq!(outcomes[8], Outcome::Refused { status: 400, by_state: false });
     }
 

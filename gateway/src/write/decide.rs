@@ -101,15 +101,23 @@ fn refuse(item: &PlannedItem, what: &str) -> Refusal {
 
 /// Decides what is published of a write that the primary answered.
 ///
-/// `after` is what a look at the cluster state showed that began after the answer: `None` when the look failed.
+/// `after` is what a look at the cluster state showed that began after the answer: `None` when the look failed. `slow`: the
+/// answer took so long that a node may have waited for a shard, and tried again.
 #[must_use]
-pub fn decide(epoch: u64, items: &[PlannedItem], before: &Sight, answer: Answer, after: Option<&Sight>) -> Decision {
+pub fn decide(
+    epoch: u64,
+    items: &[PlannedItem],
+    before: &Sight,
+    answer: Answer,
+    after: Option<&Sight>,
+    slow: bool,
+) -> Decision {
     let (outcomes, pipeline_ran) = match answer {
         Answer::Refused(_) => return Decision::default(),
         Answer::Unknown(reason) => return Decision { unknown: Some(reason), ..Decision::default() },
         Answer::Items { outcomes, pipeline_ran } => (outcomes, pipeline_ran),
     };
-    let moved = after.is_none_or(|after| after.state != before.state);
+    let moved = slow || after.is_none_or(|after| after.state != before.state);
     let mut decision = Decision::default();
     let mut trusted: BTreeMap<&Arc<str>, Result<Arc<IndexState>, String>> = BTreeMap::new();
     for (item, outcome) in items.iter().zip(outcomes) {
@@ -117,14 +125,14 @@ pub fn decide(epoch: u64, items: &[PlannedItem], before: &Sight, answer: Answer,
             decision.observe.push(Doubtful { key, reason, written });
         };
         let done = match outcome {
-            // A coordinating node that lost a shard tries again by itself and meets its own first try, or an index that was
-            // blocked, closed or deleted since (`observe_409`).
+            // A coordinating node that lost a shard tries again by itself: its second try meets the first one's work, or is
+            // refused where the first one was done (`observe_409`).
             Outcome::Conflict if moved => {
                 let reason = "a version conflict while the cluster state moved";
                 meant(item, before, after).into_iter().for_each(|key| doubt(key, reason.to_owned(), None));
                 continue;
             }
-            Outcome::Refused { by_state: true, status } if moved => {
+            Outcome::Refused { status, .. } if moved => {
                 let reason = format!("refused with {status} while the cluster state moved");
                 meant(item, before, after).into_iter().for_each(|key| doubt(key, reason.clone(), None));
                 continue;
@@ -174,7 +182,14 @@ pub fn decide(epoch: u64, items: &[PlannedItem], before: &Sight, answer: Answer,
                 }
                 decision.effects.push(effect);
             }
-            Err(reason) => doubt(landed, reason, stores_request.then_some(done.seq_no)),
+            Err(reason) => {
+                let written = (done.result != "deleted" && done.result != "not_found").then_some(done.seq_no);
+                // An alias may lead elsewhere, or give another routing, than it did.
+                let mut places = meant(item, before, after);
+                places.remove(&landed);
+                places.into_iter().for_each(|key| doubt(key, reason.clone(), None));
+                doubt(landed, reason, written);
+            }
         }
     }
     decision

@@ -91,6 +91,12 @@ impl PlannedItem {
 }
 
 impl PlannedWrite {
+    /// Bytes of the request's body.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        self.body.iter().map(Bytes::len).sum()
+    }
+
     /// Each index that it names, once.
     #[must_use]
     pub fn indices(&self) -> std::collections::BTreeSet<Arc<str>> {

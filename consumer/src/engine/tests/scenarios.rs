@@ -71,16 +71,35 @@ fn a_partition_gets_nothing_new_until_its_batch_is_done() {
 }
 
 #[test]
-fn a_jump_in_the_log_is_read_again_once_and_then_a_gap() {
+fn a_jump_in_the_log_is_read_again_and_then_a_gap() {
+    let mut engine = begun();
+    let again =
+        |commands: Vec<Command>| matches!(commands[..], [Command::ReadFrom { partition: 0, generation: 1, offset: 0 }]);
+    engine.record(at(0), 0, 1, put(1, 1));
+    assert!(again(engine.step(at(1))));
+    engine.record(at(2), 0, 1, put(2, 1));
+    assert!(engine.step(at(3)).is_empty(), "it was on its way");
+    assert!(again(engine.step(at(2_001))));
+    assert!(engine.step(at(5_000)).is_empty(), "nothing came: Kafka is slow");
+    engine.record(at(5_001), 0, 1, put(1, 1));
+    let commands = engine.step(at(7_001));
+    assert!(matches!(commands[..], [Command::Stopped { reason: StopReason::Gap, .. }]), "{commands:?}");
+    engine.record(at(7_002), 0, 1, put(0, 1));
+    assert!(engine.step(at(7_500)).is_empty(), "a stopped partition applies nothing");
+}
+
+#[test]
+fn a_jump_that_reading_again_mends_is_none() {
     let mut engine = begun();
     engine.record(at(0), 0, 1, put(1, 1));
-    let commands = engine.step(at(1));
-    assert!(matches!(commands[..], [Command::ReadFrom { partition: 0, generation: 1, offset: 0 }]), "{commands:?}");
+    engine.step(at(1));
     engine.record(at(2), 0, 1, put(2, 1));
-    let commands = engine.step(at(3));
-    assert!(matches!(commands[..], [Command::Stopped { reason: StopReason::Gap, .. }]), "{commands:?}");
-    engine.record(at(4), 0, 1, put(0, 1));
-    assert!(engine.step(at(500)).is_empty(), "a stopped partition applies nothing");
+    for offset in 0..3 {
+        engine.record(at(3), 0, 1, put(offset, 1));
+    }
+    engine.step(at(9_000));
+    assert!(engine.status().all(|status| status.stopped.is_none()));
+    assert!(engine.wakes_at(Duration::from_secs(10)).is_none_or(|at| at <= Duration::from_secs(10)));
 }
 
 #[test]
