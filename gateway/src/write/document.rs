@@ -1,4 +1,4 @@
-//! Planning writes of one document: `_doc`, `_create`, `DELETE`; `_update` is planned in [`update`].
+//! Planning writes of one document: `_doc`, `_create`, `DELETE`; `_update` is planned in `update.rs`.
 
 use bytes::Bytes;
 use hyper::Method;
