@@ -85,9 +85,9 @@ struct ErrorBody {
 /// Why there are no documents.
 #[derive(Debug, PartialEq, Eq)]
 enum NoDocuments {
-    /// The answer was too large or an error; about fewer documents there may be a better one.
+    /// The answer was too large, an error, or could not be read; about fewer documents there may be a better one.
     TooMuch(String),
-    /// Fewer documents would fare no better: nobody answers, or what is answered cannot be read.
+    /// Fewer documents would fare no better: nobody answers.
     None(String),
 }
 
@@ -204,7 +204,7 @@ impl Observer {
         let path = format!("/_mget?realtime=true&preference=_only_nodes:{}", path_part(node));
         let found = self.documents(&path, &keys, limit).await?;
         let looked = found.into_iter().zip(keys).map(|(found, key)| looked(found, &key.id));
-        looked.collect::<Result<_, _>>().map_err(NoDocuments::None)
+        looked.collect::<Result<_, _>>().map_err(NoDocuments::TooMuch)
     }
 
     async fn documents(
@@ -223,7 +223,7 @@ impl Observer {
         if !answer.status.is_success() {
             return Err(NoDocuments::TooMuch(format!("{} {}", answer.status, answer.excerpt())));
         }
-        let found: FoundBody = answer.json().map_err(NoDocuments::None)?;
+        let found: FoundBody = answer.json().map_err(NoDocuments::TooMuch)?;
         if found.docs.len() != keys.len() {
             let reason = format!("{} documents in the answer to {}", found.docs.len(), keys.len());
             return Err(NoDocuments::None(reason));
