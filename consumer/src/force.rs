@@ -19,12 +19,14 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use decide::{Copy, Step, decide};
 use hyper::{Method, StatusCode};
+use tokio::time::Instant;
 use understudy_common::{cluster::ClusterClient, document::DocumentKey, effect::Effect};
 
 use crate::{
     engine::Bulk,
     metrics::Metrics,
     request,
+    service::FRESH,
     verdict::{self, BulkVerdict, Expected, Reason, Verdict},
 };
 
@@ -46,10 +48,13 @@ impl Forcer {
         Self { client, path: request::path(timeout, linger), timeout, metrics }
     }
 
-    /// Brings the effects of a bulk to the target, whatever versions it has.
-    pub async fn force(&self, bulk: &Bulk) -> BulkVerdict {
+    /// Brings the effects of a bulk that was decided at `decided` to the target, whatever versions it has.
+    pub async fn force(&self, bulk: &Bulk, decided: Instant) -> BulkVerdict {
+        if decided.elapsed() > FRESH {
+            return BulkVerdict::Withdrawn;
+        }
         let mut verdicts: Vec<Option<Verdict>> = vec![None; bulk.effects.len()];
-        for _ in 0..TRIES {
+        for round in 0..TRIES {
             let open: Vec<usize> = (0..verdicts.len()).filter(|place| verdicts[*place].is_none()).collect();
             if open.is_empty() {
                 break;
@@ -57,7 +62,7 @@ impl Forcer {
             let effects: Vec<&Effect> = open.iter().map(|place| &bulk.effects[*place]).collect();
             let copies = match self.copies(&effects).await {
                 Ok(copies) => copies,
-                Err(verdict) => return verdict,
+                Err(whole) => return cut_short(verdicts, whole),
             };
             let mut writes = Vec::new();
             for ((place, effect), copy) in open.into_iter().zip(effects).zip(copies) {
@@ -82,6 +87,9 @@ impl Forcer {
                     Expected { action, index: &effect.key.index, id: &effect.key.id }
                 })
                 .collect();
+            if decided.elapsed() > FRESH {
+                return cut_short(verdicts, too_late(round));
+            }
             match self.post(body, &expected).await {
                 BulkVerdict::Items(items) => {
                     for ((place, ..), verdict) in writes.into_iter().zip(items) {
@@ -89,7 +97,7 @@ impl Forcer {
                         verdicts[place] = Some(verdict).filter(|verdict| *verdict != Verdict::Superseded);
                     }
                 }
-                whole => return whole,
+                whole => return cut_short(verdicts, whole),
             }
         }
         let restless = || Verdict::Retry {
@@ -142,5 +150,67 @@ impl Forcer {
         };
         timer.observe_duration();
         verdict
+    }
+}
+
+/// The verdict when too much time went by before the write of a round (from 0): what earlier rounds wrote was not withdrawn.
+fn too_late(round: usize) -> BulkVerdict {
+    if round == 0 {
+        return BulkVerdict::Withdrawn;
+    }
+    let text = "too much time went by between two tries".to_owned();
+    BulkVerdict::Unknown(Reason { status: 0, kind: "stood_still".into(), text })
+}
+
+/// The verdict when a round ends with one on the whole bulk. What earlier rounds left behind must not be forgotten: writes
+/// that may still be under way, and first ones in a shard. Then each item has its own verdict.
+fn cut_short(verdicts: Vec<Option<Verdict>>, whole: BulkVerdict) -> BulkVerdict {
+    let stays = |verdict: &Verdict| matches!(verdict, Verdict::AppliedFirst | Verdict::Retry { lingers: true, .. });
+    if !verdicts.iter().flatten().any(stays) {
+        return whole;
+    }
+    let retry = |overloaded, lingers, reason| Verdict::Retry { overloaded, lingers, reason };
+    let rest = match whole {
+        BulkVerdict::Blocked(reason) => Verdict::Blocked(reason),
+        BulkVerdict::TooLarge(reason) | BulkVerdict::Overloaded(reason) => retry(true, false, reason),
+        BulkVerdict::Refused(reason) | BulkVerdict::NotSent(reason) => retry(false, false, reason),
+        BulkVerdict::Unknown(reason) => retry(false, true, reason),
+        whole @ (BulkVerdict::Items(_) | BulkVerdict::Withdrawn) => return whole,
+    };
+    BulkVerdict::Items(verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(|| rest.clone())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason() -> Reason {
+        Reason { status: 503, kind: "k".into(), text: "t".into() }
+    }
+
+    #[test]
+    fn what_an_earlier_round_left_behind_is_not_forgotten() {
+        let retry = |overloaded, lingers| Verdict::Retry { overloaded, lingers, reason: reason() };
+        for (whole, rest) in [
+            (BulkVerdict::NotSent(reason()), retry(false, false)),
+            (BulkVerdict::Refused(reason()), retry(false, false)),
+            (BulkVerdict::TooLarge(reason()), retry(true, false)),
+            (BulkVerdict::Overloaded(reason()), retry(true, false)),
+            (BulkVerdict::Unknown(reason()), retry(false, true)),
+            (BulkVerdict::Blocked(reason()), Verdict::Blocked(reason())),
+        ] {
+            for left in [retry(false, true), Verdict::AppliedFirst] {
+                let verdicts = vec![Some(left.clone()), None, Some(Verdict::Applied)];
+                let items = BulkVerdict::Items(vec![left, rest.clone(), Verdict::Applied]);
+                assert_eq!(cut_short(verdicts, whole.clone()), items);
+            }
+            assert_eq!(cut_short(vec![Some(Verdict::Applied), None], whole.clone()), whole, "nothing was left behind");
+        }
+    }
+
+    #[test]
+    fn only_what_was_not_sent_at_all_is_withdrawn() {
+        assert_eq!(too_late(0), BulkVerdict::Withdrawn);
+        assert!(matches!(too_late(1), BulkVerdict::Unknown(_)));
     }
 }

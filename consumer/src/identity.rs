@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use understudy_common::{
     cluster::ClusterClient,
     config::KafkaConfig,
     control::{ClusterRecord, key},
-    kafka::read_all,
+    kafka::{LogRecord, read_all},
 };
 
 /// What a look at the target says.
@@ -66,24 +67,46 @@ pub async fn watch(
     }
 }
 
-fn read(kafka: &KafkaConfig, control: &str, key: &str) -> Option<String> {
-    let mut uuid = None;
-    let read = read_all(kafka, control, |record| {
-        if record.key.as_deref() == Some(key.as_bytes()) {
-            let record = record.value.as_deref().and_then(|value| serde_json::from_slice::<ClusterRecord>(value).ok());
-            uuid = record.map(|record| record.cluster_uuid);
-        }
-    });
+/// Which cluster is recorded under a key of the control topic. Blocks.
+pub(crate) fn read(kafka: &KafkaConfig, control: &str, key: &str) -> Option<String> {
+    let mut first = None;
+    let read = read_all(kafka, control, |record| learn(&mut first, key, record));
     if let Err(error) = read {
         tracing::debug!(%error, control, "the control topic cannot be read");
         return None;
     }
-    uuid
+    serde_json::from_slice::<ClusterRecord>(&first?).ok().map(|record| record.cluster_uuid)
+}
+
+/// Of several records under one key the first counts, as for gateways.
+fn learn(first: &mut Option<Bytes>, key: &str, record: LogRecord) {
+    if record.key.as_deref() == Some(key.as_bytes()) {
+        *first = record.value.map(|value| first.take().unwrap_or(value));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_records_the_first_counts() {
+        let record = |key: &str, value: Option<&str>| LogRecord {
+            partition: 0,
+            offset: 0,
+            at_ms: 0,
+            key: Some(key.to_owned().into()),
+            value: value.map(|value| value.to_owned().into()),
+            headers: std::collections::BTreeMap::new(),
+        };
+        let mut first = None;
+        for (key, value) in [("cluster/b", "other"), ("cluster/a", "first"), ("cluster/a", "later")] {
+            learn(&mut first, "cluster/a", record(key, Some(value)));
+        }
+        assert_eq!(first.as_deref(), Some(b"first".as_slice()));
+        learn(&mut first, "cluster/a", record("cluster/a", None));
+        assert_eq!(first, None);
+    }
 
     #[test]
     fn only_another_cluster_is_a_target() {

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use open::{Open, Times};
 use prometheus::Registry;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use understudy_common::{
     config::{Config, PlacementConfig},
@@ -44,6 +44,7 @@ use metrics::ReconcilerMetrics;
 pub struct Reconciler {
     stop: CancellationToken,
     task: JoinHandle<()>,
+    over: Option<Result<(), JoinError>>,
 }
 
 impl Reconciler {
@@ -62,16 +63,35 @@ impl Reconciler {
         let metrics = ReconcilerMetrics::new(registry)?;
         let looker = Looker::new(config, placement, log.clone(), metrics.clone());
         let task = task::Task::new(config, Open::new(times(config)), looker, log, metrics);
-        Ok(Self { task: tokio::spawn(task.run(stop.clone())), stop })
+        Ok(Self { task: tokio::spawn(task.run(stop.clone())), over: None, stop })
     }
 
     /// Stops it where it was not stopped yet, and waits until it has left.
-    pub async fn end(self) {
+    pub async fn end(mut self) {
         self.stop.cancel();
-        if let Err(error) = self.task.await
+        self.join().await;
+        if let Some(Err(error)) = self.over
             && error.is_panic()
         {
             std::panic::resume_unwind(error.into_panic());
+        }
+    }
+
+    /// Why it ended although nobody stopped it; never done otherwise.
+    pub async fn ended(&mut self) -> String {
+        self.join().await;
+        if self.stop.is_cancelled() {
+            return std::future::pending().await;
+        }
+        match &self.over {
+            Some(Err(error)) => error.to_string(),
+            _ => "nobody stopped it".to_owned(),
+        }
+    }
+
+    async fn join(&mut self) {
+        if self.over.is_none() {
+            self.over = Some((&mut self.task).await);
         }
     }
 }
@@ -88,5 +108,24 @@ fn times(config: &Config) -> Times {
         last,
         settle_after: protocol.settle_after,
         max_pause: config.consumer.max_backoff.min(PAUSE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reconciler(task: impl Future<Output = ()> + Send + 'static) -> Reconciler {
+        Reconciler { stop: CancellationToken::new(), task: tokio::spawn(task), over: None }
+    }
+
+    #[tokio::test]
+    async fn that_it_ended_by_itself_is_told() {
+        assert_eq!(reconciler(async {}).ended().await, "nobody stopped it");
+        assert!(reconciler(async { panic!("p") }).ended().await.contains("panicked"));
+        let mut stopped = reconciler(async {});
+        stopped.stop.cancel();
+        assert!(tokio::time::timeout(Duration::from_millis(50), stopped.ended()).await.is_err());
+        stopped.end().await;
     }
 }

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OnceCell, Semaphore, watch};
 use understudy_common::{
-    cluster::CallError,
+    config::KafkaConfig,
+    control::key,
     effect::{DocumentState, Effect},
     observe::{Observed, Observer},
     record::IndexNeed,
@@ -13,25 +14,65 @@ use understudy_common::{
 use crate::{
     backoff::{Backoff, dice},
     engine::{Reference, Sighting},
+    identity,
 };
 
 /// Sources that are read at once: each is larger than a record.
 const AT_ONCE: usize = 2;
+/// How long the primary may take to say who it is.
+const ASK: Duration = Duration::from_secs(5);
 
 /// Reads what references stand for. Cheap to clone.
 #[derive(Clone)]
 pub struct References {
     observer: Observer,
+    recorded: Recorded,
     places: Arc<Semaphore>,
     max_backoff: Duration,
 }
 
-impl References {
-    /// By an observer that makes no references of its own.
+/// Which cluster the primary was when replication began, by the control topic.
+#[derive(Clone)]
+pub struct Recorded {
+    kafka: KafkaConfig,
+    control: String,
+    primary: String,
+    cluster_uuid: Arc<OnceCell<String>>,
+}
+
+impl Recorded {
+    /// Of this cluster, as the topic `control` says. It is read when it is asked for.
     #[must_use]
-    pub fn new(observer: Observer, max_backoff: Duration) -> Self {
+    pub fn new(kafka: KafkaConfig, control: String, primary: String) -> Self {
+        Self { kafka, control, primary, cluster_uuid: Arc::default() }
+    }
+
+    async fn cluster_uuid(&self) -> Result<&str, String> {
+        let read = || async {
+            let (kafka, control, key) = (self.kafka.clone(), self.control.clone(), key::cluster(&self.primary));
+            let read = tokio::task::spawn_blocking(move || identity::read(&kafka, &control, &key)).await;
+            let unknown = || format!("which cluster {} was when replication began is not known", self.primary);
+            read.map_err(|error| error.to_string())?.ok_or_else(unknown)
+        };
+        self.cluster_uuid.get_or_try_init(read).await.map(String::as_str)
+    }
+}
+
+/// Whether the cluster that answers is the one that is recorded.
+fn is_recorded(primary: &str, recorded: &str, seen: &str) -> Result<(), String> {
+    if seen == recorded {
+        return Ok(());
+    }
+    Err(format!("behind the name {primary} stands the cluster {seen}, and it was {recorded} when replication began"))
+}
+
+impl References {
+    /// By an observer that makes no references of its own. What it sees counts where the cluster is the recorded one.
+    #[must_use]
+    pub fn new(observer: Observer, recorded: Recorded, max_backoff: Duration) -> Self {
         Self {
             observer,
+            recorded,
             places: Arc::new(Semaphore::new(AT_ONCE)),
             max_backoff: max_backoff.max(Duration::from_secs(1)),
         }
@@ -46,14 +87,13 @@ impl References {
         let mut warned = false;
         while assigned.borrow().contains(&(ticket.partition, ticket.generation)) {
             let reason = match self.look(reference).await {
-                Ok(Ok(sighting)) => {
+                Ok(sighting) => {
                     if warned {
                         tracing::info!(document, "the document of a reference was read");
                     }
                     return Some(sighting);
                 }
-                Ok(Err(reason)) => reason,
-                Err(error) => error.to_string(),
+                Err(reason) => reason,
             };
             if !std::mem::replace(&mut warned, true) {
                 let partition = ticket.partition;
@@ -64,12 +104,22 @@ impl References {
         None
     }
 
-    async fn look(&self, reference: &Reference) -> Result<Result<Sighting, String>, CallError> {
+    async fn look(&self, reference: &Reference) -> Result<Sighting, String> {
         let _place = self.places.acquire().await;
         let keys = [reference.effect.key.clone()];
-        let mut observation = self.observer.observe(reference.effect.version.epoch(), &keys).await?;
+        let recorded = self.recorded.cluster_uuid().await?;
+        self.check_cluster(recorded).await?;
+        let observation = self.observer.observe(reference.effect.version.epoch(), &keys).await;
+        let mut observation = observation.map_err(|error| error.to_string())?;
+        // Another cluster behind the primary's address would say that nothing is there, and that would become a delete.
+        self.check_cluster(recorded).await?;
         let found = observation.found.pop().unwrap_or(Observed::Unknown("nothing was looked at".into()));
-        Ok(sighting(reference, found, observation.indices.get(&reference.effect.key.index)))
+        sighting(reference, found, observation.indices.get(&reference.effect.key.index))
+    }
+
+    async fn check_cluster(&self, recorded: &str) -> Result<(), String> {
+        let seen = self.observer.cluster().cluster_uuid(ASK).await.map_err(|error| error.to_string())?;
+        is_recorded(&self.recorded.primary, recorded, &seen)
     }
 }
 
@@ -142,6 +192,12 @@ mod tests {
         assert!(read(put(6), "u").is_err());
         assert!(read(observed(9, DocumentState::Reference), "u").is_err());
         assert!(sighting(&reference(), Observed::Unknown("x".into()), None).is_err());
+    }
+
+    #[test]
+    fn another_cluster_behind_the_name_of_the_primary_does_not_count() {
+        assert!(is_recorded("p", "a", "a").is_ok());
+        assert!(is_recorded("p", "a", "b").unwrap_err().contains("the cluster b"));
     }
 
     #[test]

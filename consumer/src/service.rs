@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A bulk that was decided longer ago is not sent: the process stood still, and its partitions may be others' by now.
-const FRESH: Duration = Duration::from_secs(3);
+pub(crate) const FRESH: Duration = Duration::from_secs(3);
 
 /// The way to one target.
 pub struct BulkService {
@@ -39,8 +39,7 @@ impl BulkService {
     pub async fn send(&self, bulk: &Bulk, decided: Instant) -> BulkVerdict {
         let verdict = match bulk.way {
             Way::Versions => self.post(bulk, decided).await,
-            Way::Force if decided.elapsed() > FRESH => BulkVerdict::Withdrawn,
-            Way::Force => self.forcer.force(bulk).await,
+            Way::Force => self.forcer.force(bulk, decided).await,
         };
         match &verdict {
             BulkVerdict::Items(items) => tracing::debug!(bulk = bulk.id, items = items.len(), "answered"),

@@ -32,7 +32,7 @@ use crate::{
     identity,
     metrics::Metrics,
     reconciler::Reconciler,
-    reference::References,
+    reference::{Recorded, References},
     report::Reports,
     schema::{self, SchemaStore, follow, prepare::Preparer},
     service::BulkService,
@@ -58,6 +58,9 @@ pub enum ConsumerError {
     /// Kafka is not polled any more.
     #[error(transparent)]
     PollEnded(#[from] PollEnded),
+    /// Nobody looks after open intents any more.
+    #[error("the reconciler ended: {0}")]
+    ReconcilerEnded(String),
 }
 
 /// Records on their way from the poll thread. Their bytes are bounded by the engine, which pauses partitions.
@@ -155,7 +158,7 @@ async fn consume(
     let consumer = &config.consumer;
     let publisher = Publisher::new(&config.kafka, &consumer.name, MESSAGE_TIMEOUT)?;
     let log = Log::new(publisher.clone(), &config.kafka, log_times(config), LogMetrics::new(&metrics.registry));
-    let reconciler = Reconciler::start(config, placement, log, &metrics.registry, shutdown.child_token())?;
+    let mut reconciler = Reconciler::start(config, placement, log, &metrics.registry, shutdown.child_token())?;
     let client = ClusterClient::new(target, &config.clusters[target]);
     let store = SchemaStore::default();
     let overtaken = follow::follow(&config.kafka, &topics.schema(), store.clone())?;
@@ -218,7 +221,11 @@ async fn consume(
             topics.dead(target),
             consumer.max_backoff,
         )),
-        references: References::new(primary_observer(config, placement), consumer.max_backoff),
+        references: References::new(
+            primary_observer(config, placement),
+            Recorded::new(config.kafka.clone(), topics.control(), placement.primary.clone()),
+            consumer.max_backoff,
+        ),
         reports,
         metrics,
         hasher,
@@ -226,12 +233,25 @@ async fn consume(
         target: target.to_owned(),
         source_config,
     };
-    let result = driver::drive(parts, Engine::new(limits(config), hasher), shutdown).await;
-    reconciler.end().await;
+    let stop = shutdown.child_token();
+    let drive = driver::drive(parts, Engine::new(limits(config), hasher), stop.clone());
+    tokio::pin!(drive);
+    let result = tokio::select! {
+        result = &mut drive => {
+            reconciler.end().await;
+            result.map_err(ConsumerError::from)
+        }
+        reason = reconciler.ended() => {
+            tracing::error!(reason, "the reconciler ended; the process ends, too");
+            stop.cancel();
+            let _ = tokio::time::timeout(consumer.revoke_timeout, drive).await;
+            Err(ConsumerError::ReconcilerEnded(reason))
+        }
+    };
     for task in [watching, identifying, appending] {
         task.abort();
     }
-    Ok(result?)
+    result
 }
 
 /// Reads documents of the primary, however large they are.

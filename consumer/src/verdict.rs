@@ -224,7 +224,10 @@ struct ItemError {
 
 impl ItemError {
     fn reason(self, status: u16) -> Reason {
-        Reason { status, kind: self.kind.unwrap_or_default(), text: self.reason.unwrap_or_default() }
+        // An answer of something on the way has no type.
+        let unnamed = || if status == 413 { "too_large".to_owned() } else { format!("http_{status}") };
+        let kind = self.kind.filter(|kind| !kind.is_empty()).unwrap_or_else(unnamed);
+        Reason { status, kind, text: self.reason.unwrap_or_default() }
     }
 }
 

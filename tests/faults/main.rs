@@ -18,6 +18,7 @@ async fn kafka_down_refuses_before_anything_is_written() {
     let (gateway, _consumer) = (stage.gateway().await, stage.consumer().await);
     let (through, primary, index) = (stage.through(&gateway), stage.primary(), stage.index("i"));
     through.put(&format!("/{index}/_doc/before"), "{}").await.expect(201);
+    stage.assert_converges(&index).await;
     servers.kill("kafka").await;
     for id in ["down-1", "down-2"] {
         let begun = Instant::now();

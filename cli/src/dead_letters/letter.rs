@@ -103,7 +103,7 @@ impl Letter {
         };
         let kind = text(header::TYPE);
         let content = match value {
-            _ if kind == UNREADABLE || kind.is_empty() => Content::Record,
+            _ if kind == UNREADABLE || !is_ours(&headers) => Content::Record,
             None if headers.contains_key(header::REFERENCE) => Content::Elsewhere(document_of_key(&key)),
             value => effect(&value.unwrap_or_default()).unwrap_or(Content::Record),
         };
@@ -143,7 +143,7 @@ impl Letter {
     pub fn hopeless(&self) -> Option<String> {
         let whole = "it is a whole record that no consumer could read, so nobody can tell whose documents it was about";
         match &self.content {
-            Content::Record if self.kind.is_empty() => Some("no consumer of ours wrote it".to_owned()),
+            Content::Record if !is_ours(&self.headers) => Some("no consumer of ours wrote it".to_owned()),
             Content::Record => Some(format!("{whole} ({})", self.reason)),
             Content::Effect { .. } | Content::Elsewhere(_) => None,
         }
@@ -158,6 +158,11 @@ impl Letter {
     pub fn request(&self) -> Option<&str> {
         self.header(record::header::REQUEST)
     }
+}
+
+/// Whether a consumer wrote it. An answer that it could not read leaves the type empty.
+fn is_ours(headers: &BTreeMap<String, String>) -> bool {
+    headers.contains_key(header::TOPIC) || headers.contains_key(header::STATUS)
 }
 
 /// Consumers put the effect alone into a letter; headers that count operations are about the record it comes from.
@@ -243,6 +248,16 @@ pub mod tests {
         assert_eq!(Letter::of(record(7, Some(body), &[])).content, Content::Record, "a stranger's");
         assert_eq!(Letter::of(record(7, Some(&body.repeat(2)), &REFUSED)).content, Content::Record);
         assert_eq!(Letter::of(record(7, None, &REFUSED)).content, Content::Record);
+    }
+
+    #[test]
+    fn one_without_a_type_is_ours_by_its_other_headers() {
+        let line = "{\"delete\":{\"_index\":\"i\",\"_id\":\"1\",\"version\":9,\"version_type\":\"external\"}}\n";
+        let letter = Letter::of(record(7, Some(line), &[(header::STATUS, "413"), (header::TYPE, "")]));
+        assert_eq!(letter.document().unwrap().record_key(), "i/1");
+        assert!(letter.hopeless().is_none());
+        let stranger = Letter::of(record(7, Some(line), &[]));
+        assert!(stranger.hopeless().unwrap().contains("no consumer of ours"));
     }
 
     #[test]

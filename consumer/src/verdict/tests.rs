@@ -90,7 +90,8 @@ fn whole_answers() {
     let of = |status: u16, body: &[u8]| of_answer(StatusCode::from_u16(status).unwrap(), body, &ONE);
     assert_eq!(of(400, error), BulkVerdict::Refused(reason(400, "t")));
     assert!(matches!(of(400, b"<html>bad request</html>"), BulkVerdict::Unknown(_)));
-    assert!(matches!(of(413, b""), BulkVerdict::TooLarge(_)));
+    assert!(matches!(of(413, b""), BulkVerdict::TooLarge(reason) if reason.kind == "too_large"));
+    assert!(matches!(of(502, b"<html>"), BulkVerdict::Unknown(reason) if reason.kind == "http_502"));
     assert!(matches!(of(401, error), BulkVerdict::Blocked(_)));
     assert!(matches!(of(403, b"<html>"), BulkVerdict::Blocked(_)));
     assert!(matches!(of(429, b""), BulkVerdict::Overloaded(_)));

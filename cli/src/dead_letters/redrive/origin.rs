@@ -79,6 +79,7 @@ mod tests {
         };
         let mut letter = LogRecord { value: None, ..record.clone() };
         letter.headers.insert(header::TYPE.to_owned(), "too_large".to_owned());
+        letter.headers.insert(header::STATUS.to_owned(), "413".to_owned());
         letter.headers.insert(header::REFERENCE.to_owned(), "true".to_owned());
         (Letter::of(letter), record)
     }

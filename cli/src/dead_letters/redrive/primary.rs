@@ -166,6 +166,10 @@ impl Primary {
             Ok(observation) => observation,
             Err(error) => return Ok(none(error.to_string())),
         };
+        // Another cluster that took its address in between would say that nothing is there.
+        if let Err(reason) = self.answers().await? {
+            return Ok(none(reason));
+        }
         let mut seen = Seen { copies: observation.copies, ..Seen::default() };
         let mut effects = Vec::new();
         for (key, observed) in keys.iter().zip(observation.found) {
