@@ -1,5 +1,8 @@
 //! Records of `understudy.control`: facts that all processes share. Compacted, one partition.
 
+mod facts;
+
+pub use facts::{FactError, Facts, Roles, check_cluster};
 use serde::{Deserialize, Serialize};
 
 /// `placement/<name>`: who is primary for which indices, since when.
@@ -52,6 +55,11 @@ pub enum Became {
 
 /// Keys of control records.
 pub mod key {
+    /// Whether it is that of a placement, a cluster or a topic.
+    pub(super) fn is_fact(key: &str) -> bool {
+        ["placement/", "cluster/", "topic/"].iter().any(|kind| key.starts_with(kind))
+    }
+
     /// Of a placement.
     #[must_use]
     pub fn placement(name: &str) -> String {

@@ -2,14 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
-use understudy_common::{
-    cluster::ClusterClient,
-    config::KafkaConfig,
-    control::{ClusterRecord, key},
-    kafka::{LogRecord, read_all},
-};
+use understudy_common::{cluster::ClusterClient, config::KafkaConfig, control::Facts};
 
 /// What a look at the target says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,19 +40,19 @@ pub async fn watch(
     client: ClusterClient,
     found: mpsc::Sender<Identity>,
 ) {
-    let mut recorded = None;
+    let mut known = None;
     let mut last = None;
     while !found.is_closed() {
         // The record is read anew for as long as it keeps the target from being written.
-        if !matches!(last, Some(Identity::Target(_) | Identity::Silent(_))) || recorded.is_none() {
-            let (kafka, control, key) = (kafka.clone(), control.clone(), key::cluster(&primary));
-            let read = tokio::task::spawn_blocking(move || read(&kafka, &control, &key)).await;
+        if !matches!(last, Some(Identity::Target(_) | Identity::Silent(_))) || known.is_none() {
+            let (kafka, control, primary) = (kafka.clone(), control.clone(), primary.clone());
+            let read = tokio::task::spawn_blocking(move || recorded(&kafka, &control, &primary)).await;
             if let Ok(Some(uuid)) = read {
-                recorded = Some(uuid);
+                known = Some(uuid);
             }
         }
         let target = client.cluster_uuid(ASK).await.map_err(|error| error.to_string());
-        let identity = judge(recorded.as_deref(), target);
+        let identity = judge(known.as_deref(), target);
         last = Some(identity.clone());
         if found.send(identity).await.is_err() {
             return;
@@ -67,46 +61,21 @@ pub async fn watch(
     }
 }
 
-/// Which cluster is recorded under a key of the control topic. Blocks.
-pub(crate) fn read(kafka: &KafkaConfig, control: &str, key: &str) -> Option<String> {
-    let mut first = None;
-    let read = read_all(kafka, control, |record| learn(&mut first, key, record));
-    if let Err(error) = read {
-        tracing::debug!(%error, control, "the control topic cannot be read");
-        return None;
-    }
-    serde_json::from_slice::<ClusterRecord>(&first?).ok().map(|record| record.cluster_uuid)
-}
-
-/// Of several records under one key the first counts, as for gateways.
-fn learn(first: &mut Option<Bytes>, key: &str, record: LogRecord) {
-    if record.key.as_deref() == Some(key.as_bytes()) {
-        *first = record.value.map(|value| first.take().unwrap_or(value));
+/// Which cluster is recorded as `name` in the control topic. Blocks.
+pub(crate) fn recorded(kafka: &KafkaConfig, control: &str, name: &str) -> Option<String> {
+    let read = Facts::read(kafka, control).map_err(|error| error.to_string());
+    match read.and_then(|facts| facts.cluster_uuid(name).map_err(|error| error.to_string())) {
+        Ok(cluster_uuid) => cluster_uuid,
+        Err(error) => {
+            tracing::debug!(error, control, "the control topic cannot be read");
+            None
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn of_several_records_the_first_counts() {
-        let record = |key: &str, value: Option<&str>| LogRecord {
-            partition: 0,
-            offset: 0,
-            at_ms: 0,
-            key: Some(key.to_owned().into()),
-            value: value.map(|value| value.to_owned().into()),
-            headers: std::collections::BTreeMap::new(),
-        };
-        let mut first = None;
-        for (key, value) in [("cluster/b", "other"), ("cluster/a", "first"), ("cluster/a", "later")] {
-            learn(&mut first, "cluster/a", record(key, Some(value)));
-        }
-        assert_eq!(first.as_deref(), Some(b"first".as_slice()));
-        learn(&mut first, "cluster/a", record("cluster/a", None));
-        assert_eq!(first, None);
-    }
 
     #[test]
     fn only_another_cluster_is_a_target() {

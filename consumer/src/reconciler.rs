@@ -22,7 +22,6 @@ mod metrics;
 mod open;
 mod progress;
 mod resolve;
-mod roles;
 mod task;
 mod turn;
 

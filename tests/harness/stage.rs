@@ -357,11 +357,13 @@ fn started(process: anyhow::Result<Process>) -> Process {
     process.unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// An address of this machine where nobody listens. The kernel hands such ports out in turn, so that the next to ask
-/// gets another one.
+/// An address of this machine where nobody listens. Its port is none that the kernel would give to a connection while the
+/// process that has it is started anew (from 32768 on).
 fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").to_string()
+    let random = || u16::from_str_radix(&understudy_common::process::random_id()[..4], 16).expect("four digits");
+    let addresses = std::iter::repeat_with(|| format!("127.0.0.1:{}", 16_384 + random() % 16_384));
+    let free = |address: &String| TcpListener::bind(address).is_ok();
+    addresses.take(100).find(free).expect("a free port")
 }
 
 /// A name that no other test has, now or on an earlier run, and that indices and topics may have.

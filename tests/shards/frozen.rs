@@ -29,15 +29,23 @@ async fn a_frozen_primary_that_thaws_makes_nothing_stale() {
         assert_eq!(put(&before, id, 1).await, 201);
     }
 
-    // Sent before it stands still, answered by nobody, applied when it thaws or never.
+    // One bulk after the other, so that one is under way when it stands still: answered by nobody, applied when it thaws or
+    // never.
     let late = tokio::spawn({
         let (before, path) = (before.clone(), format!("/{index}/_bulk"));
         let body: String =
             (0..2_000).map(|n| format!("{{\"index\":{{\"_id\":\"{}\"}}}}\n{{\"n\":2}}\n", n % 3 + 1)).collect();
-        async move { before.request("POST", &path).body(body).within(SOON).send().await }
+        async move {
+            loop {
+                let reply = before.request("POST", &path).body(body.clone()).within(SOON).send().await;
+                if !reply.as_ref().is_ok_and(|reply| reply.status == 200) {
+                    break reply;
+                }
+            }
+        }
     });
     let sent = async || !open_intents(&stage).await.is_empty();
-    eventually(SOON, "the bulk is under way", sent).await;
+    eventually(SOON, "a bulk is under way", sent).await;
     nodes.freeze(frozen);
     nodes.wait_failed_over(&index, 0, frozen).await;
     for id in ["1", "2"] {

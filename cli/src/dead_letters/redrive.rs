@@ -31,7 +31,7 @@ use understudy_common::{
 };
 
 use self::{
-    primary::{Primary, Roles, Seen},
+    primary::{Primary, Seen, roles_of},
     tasks::Tasks,
     wait::Waiting,
 };
@@ -209,7 +209,7 @@ impl<'a> Redrive<'a> {
 
     /// Reads who is primary: one snapshot serves a pass.
     async fn follow_roles(&mut self) -> Result<(), Failure> {
-        let roles = Roles::of(self.mailbox, &self.mailbox.facts().await?)?;
+        let roles = roles_of(self.mailbox, &self.mailbox.facts().await?)?;
         if self.primary.as_ref().is_none_or(|primary| *primary.roles() != roles) {
             self.primary = Some(Primary::new(self.mailbox, roles, self.log.clone(), self.terms.clone())?);
         }

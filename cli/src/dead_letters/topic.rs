@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use understudy_common::{
-    config::{Config, KafkaConfig, PlacementConfig},
+    config::{Config, PlacementConfig},
     kafka::{LogRecord, ReadError, read_all, read_range, watermarks},
     topics::Topics,
 };
@@ -106,8 +106,11 @@ impl Mailbox {
 
     fn facts_reader(&self) -> impl FnOnce() -> Result<Facts, ReadError> + Send + 'static {
         let (kafka, dead, control) = (self.config.kafka.clone(), self.topic(), self.topics.control());
-        let placement = self.placement.name.clone();
-        move || read_facts(&kafka, &control, &dead, &placement)
+        move || {
+            let mut facts = Facts::default();
+            read_all(&kafka, &control, |record| facts.learn(&dead, &record))?;
+            Ok(facts)
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -127,15 +130,6 @@ impl Mailbox {
             error => format!("cannot read from Kafka at {brokers}: {error}"),
         })
     }
-}
-
-fn read_facts(kafka: &KafkaConfig, control: &str, dead: &str, placement: &str) -> Result<Facts, ReadError> {
-    let mut facts = Facts::default();
-    read_all(kafka, control, |LogRecord { key, value, .. }| {
-        let key = String::from_utf8_lossy(&key.unwrap_or_default()).into_owned();
-        facts.learn(dead, placement, &key, value.as_deref());
-    })?;
-    Ok(facts)
 }
 
 impl Letters {

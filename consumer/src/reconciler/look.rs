@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use understudy_common::{
     cluster::ClusterClient,
     config::{Config, PlacementConfig},
+    control::Roles,
     document::DocumentKey,
     effect::Effect,
     kafka::RangeReader,
@@ -35,7 +36,6 @@ use super::{
     metrics::{Found, ReconcilerMetrics},
     open::Confirmation,
     resolve::{named, names, reached},
-    roles::Roles,
     turn::{Place, Turn},
 };
 

@@ -8,6 +8,7 @@ use std::{
 
 use understudy_common::{
     cluster::ClusterClient,
+    control::{Roles, check_cluster},
     document::DocumentKey,
     effect::DocumentState,
     intent::{Intent, IntentDocument},
@@ -28,14 +29,6 @@ const NAME: &str = "understudy-dead-letters";
 const STATE: Duration = Duration::from_secs(5);
 /// Values of records that hold more than one effect stay below this, as those of gateways.
 const RECORD_BYTES: usize = 1 << 20;
-
-/// Who is primary, by the control topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Roles {
-    name: String,
-    epoch: u64,
-    cluster_uuid: String,
-}
 
 /// The primary of a placement, and the way to one target's topic.
 pub struct Primary {
@@ -61,37 +54,34 @@ pub struct Seen {
     pub published: bool,
 }
 
-impl Roles {
-    /// Reads them from facts.
-    pub fn of(mailbox: &Mailbox, facts: &Facts) -> Result<Self, Failure> {
-        let unrecorded = |what: &str| {
-            Failure(format!("{what} is not recorded in {}: no gateway has run yet", mailbox.topics.control()))
-        };
-        let placement = &mailbox.placement.name;
-        let record = facts.placement.as_ref().ok_or_else(|| unrecorded(&format!("the placement {placement}")))?;
-        let (name, target) = (&record.primary, &mailbox.target);
-        if name == target {
-            return Err(Failure(format!(
-                "{target} is the primary of {placement} by now (epoch {}): it follows nobody, and its letters are of no use",
-                record.epoch
-            )));
-        }
-        let cluster_uuid = facts.clusters.get(name).ok_or_else(|| unrecorded(&format!("the cluster {name}")))?;
-        Ok(Self { name: name.clone(), epoch: record.epoch, cluster_uuid: cluster_uuid.clone() })
+/// Who is primary, by the control topic.
+pub fn roles_of(mailbox: &Mailbox, facts: &Facts) -> Result<Roles, Failure> {
+    let (placement, target) = (&mailbox.placement.name, &mailbox.target);
+    let roles = facts.shared.roles(placement).map_err(|error| Failure(error.to_string()))?;
+    let roles = roles.ok_or_else(|| {
+        let topic = mailbox.topics.control();
+        Failure(format!("who is the primary of {placement} is not recorded in {topic}: no gateway has run yet"))
+    })?;
+    if *roles.primary == **target {
+        return Err(Failure(format!(
+            "{target} is the primary of {placement} by now (epoch {}): it follows nobody, and its letters are of no use",
+            roles.epoch
+        )));
     }
+    Ok(roles)
 }
 
 impl Primary {
     /// Connects to nothing yet.
     pub fn new(mailbox: &Mailbox, roles: Roles, log: Log, terms: Arc<Terms>) -> Result<Self, Failure> {
         let config = &mailbox.config;
-        let Some(cluster) = config.clusters.get(&roles.name) else {
+        let Some(cluster) = config.clusters.get(&*roles.primary) else {
             return Err(Failure(format!(
                 "the primary is {} by now, and the configuration has no such cluster",
-                roles.name
+                roles.primary
             )));
         };
-        let cluster = ClusterClient::new(&roles.name, cluster);
+        let cluster = ClusterClient::new(&roles.primary, cluster);
         let metadata = Arc::new(Metadata::new(cluster.clone(), STATE, terms.clone()));
         let (timeout, largest) = (config.gateway.primary_timeout, largest_source(&config.kafka));
         Ok(Self {
@@ -112,7 +102,7 @@ impl Primary {
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.roles.name
+        &self.roles.primary
     }
 
     /// The intent to publish these documents.
@@ -128,7 +118,7 @@ impl Primary {
             format: Intent::FORMAT,
             gateway: NAME.into(),
             epoch: self.roles.epoch,
-            primary: self.roles.name.as_str().into(),
+            primary: self.roles.primary.clone(),
             targets: vec![self.target.clone()],
             documents: documents.collect(),
             aliases: BTreeMap::new(),
@@ -140,12 +130,8 @@ impl Primary {
     /// # Errors
     /// When another cluster stands behind its address: nothing of it may be published.
     pub async fn answers(&self) -> Result<Result<(), String>, Failure> {
-        let Roles { name, cluster_uuid: wanted, .. } = &self.roles;
         match self.cluster.cluster_uuid(STATE).await {
-            Ok(seen) if seen == *wanted => Ok(Ok(())),
-            Ok(seen) => Err(Failure(format!(
-                "behind the name {name} stands the cluster {seen}, and it was {wanted} when replication began"
-            ))),
+            Ok(seen) => check_cluster(&self.roles.primary, &self.roles.cluster_uuid, &seen).map(Ok).map_err(Failure),
             Err(error) => Ok(Err(error.to_string())),
         }
     }

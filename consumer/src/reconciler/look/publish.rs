@@ -7,6 +7,7 @@ use std::{
 
 use futures::future::join_all;
 use understudy_common::{
+    control::Roles,
     effect::Effect,
     log::{EffectsError, Ticket},
     observe::Observation,
@@ -16,7 +17,7 @@ use understudy_common::{
 };
 
 use super::Looker;
-use crate::reconciler::{roles::Roles, turn::Turn};
+use crate::reconciler::turn::Turn;
 
 /// The effects of one intent for one partition share a record up to this size.
 const RECORD_BYTES: usize = 1 << 20;

@@ -5,15 +5,13 @@ use std::sync::{Arc, PoisonError};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use understudy_common::{
+    control::{Facts, Roles},
     intent::Intent,
     kafka::{LogRecord, RangeReader, ReadError},
 };
 
 use super::Looker;
-use crate::reconciler::{
-    roles::{self, Roles},
-    turn::Turn,
-};
+use crate::reconciler::turn::Turn;
 
 /// Records between two wanted ones that are rather read than passed over.
 const NEAR: i64 = 200;
@@ -76,11 +74,12 @@ impl Looker {
         if let Some(roles) = known().clone() {
             return Ok(roles);
         }
-        let (kafka, control, placement) = (self.config.kafka.clone(), self.topics.control(), self.placement.clone());
-        let read = spawn_blocking(move || roles::read(&kafka, &control, &placement)).await;
+        let (kafka, control) = (self.config.kafka.clone(), self.topics.control());
+        let read = spawn_blocking(move || Facts::read(&kafka, &control)).await;
         let read = read.map_err(|error| error.to_string())?;
         let read = read.map_err(|error| format!("the control topic cannot be read: {error}"))?;
-        let roles = Arc::new(read.ok_or("no gateway has recorded the primary yet")?);
+        let roles = read.roles(&self.placement.name).map_err(|error| error.to_string())?;
+        let roles = Arc::new(roles.ok_or("no gateway has recorded the primary yet")?);
         *known() = Some(roles.clone());
         Ok(roles)
     }
