@@ -30,6 +30,10 @@ const POLL: Duration = Duration::from_millis(20);
 /// Partitions whose reading broke off are read again after this time.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How long a commit may take. Longer than librdkafka waits for the coordinator (`session.timeout.ms`, 15 s), so that what is
+/// given up here is not merely slow.
+const COMMIT: Duration = Duration::from_secs(20);
+
 /// What a source reads.
 #[derive(Clone)]
 pub struct SourceConfig {
@@ -118,6 +122,8 @@ impl Source {
     /// Commits, and says what Kafka has then: nothing where it failed, and the engine commits again after a while.
     ///
     /// Waiting for each commit is the way to hear of it: librdkafka tells nobody of manual commits that are not waited for.
+    /// It waits without a limit, so there is one here: a commit that comes through after it sets the group back at worst,
+    /// and what stands behind is applied again.
     pub fn commit(&self, commits: Vec<Commit>) -> impl Future<Output = Vec<Commit>> + Send + 'static {
         let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
         async move {
@@ -126,13 +132,23 @@ impl Source {
                     .and_then(|offsets| consumer.commit(&offsets, CommitMode::Sync))
                     .map(|()| commits)
             });
-            match committed.await {
-                Ok(Ok(committed)) => committed,
-                Ok(Err(error)) => {
+            match tokio::time::timeout(COMMIT, committed).await {
+                Ok(Ok(Ok(committed))) => {
+                    tracing::trace!(?committed, "offsets are committed");
+                    committed
+                }
+                Ok(Ok(Err(error))) => {
                     tracing::debug!(%error, "offsets were not committed; they will be again");
                     Vec::new()
                 }
-                Err(_) => Vec::new(),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a commit of offsets ended in a panic");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::warn!(waited = ?COMMIT, "Kafka does not say that offsets are committed; they will be again");
+                    Vec::new()
+                }
             }
         }
     }
