@@ -68,7 +68,10 @@ impl Stage {
             .set("unplaced_writes", "refuse")
             // Whoever takes over from a process that was killed holds its commits back for so long.
             .set("protocol.linger", "2s")
-            .set("log.level", "info,understudy_gateway=debug,understudy_consumer=debug,understudy_consumer::source=trace")
+            .set(
+                "log.level",
+                "info,understudy_gateway=debug,understudy_consumer=debug,understudy_consumer::source=trace",
+            )
             .set_raw(
                 "placements",
                 format!(
