@@ -29,5 +29,6 @@ pub mod schema;
 pub mod shard;
 pub mod state;
 pub mod telemetry;
+pub mod tls;
 pub mod topics;
 pub mod version;
