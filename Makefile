@@ -70,5 +70,8 @@ stack-test: prerequisites ## what needs real servers: starts them on free ports,
 oracle: prerequisites ## the short oracle from several seeds: SEEDS="1 2 3" SECONDS_OF_LOAD=60
 	@SEEDS="$${SEEDS:-1 2 3}" tests/run --test oracle
 
+soak: prerequisites ## 20 minutes of 70 % of what a gateway takes, beside clients that misbehave: SECONDS_OF_SOAK=1200
+	@SECONDS_OF_SOAK="$${SECONDS_OF_SOAK:-1200}" tests/run --test soak -- --nocapture
+
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open
