@@ -164,6 +164,12 @@ impl<M: Material> Clone for Reloading<M> {
     }
 }
 
+impl<M: Material + std::fmt::Debug> std::fmt::Debug for Reloading<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.material.fmt(f)
+    }
+}
+
 impl<M: Material> Reloading<M> {
     /// Reads the files for the first time.
     ///
@@ -222,4 +228,4 @@ fn times(material: &impl Material) -> Vec<Option<SystemTime>> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -130,7 +130,7 @@ impl Forcer {
         let path = format!("/_mget?realtime=true&_source={sources}");
         // Reading leaves nothing behind that could linger.
         let silent = |text: String| BulkVerdict::NotSent(Reason { status: 0, kind: "copies_unknown".into(), text });
-        let answer = self.client.call(Method::POST, &path, Some(decide::question(keys)), self.timeout).await;
+        let answer = self.client.ask(Method::POST, &path, Some(decide::question(keys)), self.timeout, usize::MAX).await;
         let answer = answer.map_err(|error| silent(error.to_string()))?;
         if answer.status != StatusCode::OK {
             return Err(match verdict::of_answer(answer.status, &answer.body, &[]) {

@@ -160,6 +160,7 @@ async fn consume(
     let log = Log::new(publisher.clone(), &config.kafka, log_times(config), LogMetrics::new(&metrics.registry));
     let mut reconciler = Reconciler::start(config, placement, log, &metrics.registry, shutdown.child_token())?;
     let client = ClusterClient::new(target, &config.clusters[target]);
+    tokio::spawn(client.watch());
     let store = SchemaStore::default();
     let overtaken = follow::follow(&config.kafka, &topics.schema(), store.clone())?;
     let appending = tokio::spawn(follow::append_again(publisher.clone(), topics.schema(), overtaken));
@@ -257,6 +258,7 @@ async fn consume(
 /// Reads documents of the primary, however large they are.
 fn primary_observer(config: &Config, placement: &PlacementConfig) -> Observer {
     let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+    tokio::spawn(primary.watch());
     let terms = Arc::new(Terms::new(config.protocol.stale_primary));
     Observer::new(primary, terms, config.consumer.target_timeout, usize::MAX)
 }

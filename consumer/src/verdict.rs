@@ -112,7 +112,7 @@ pub fn of_silence(error: &CallError) -> BulkVerdict {
     let reason = |kind: &str| Reason { status: 0, kind: kind.into(), text: error.to_string() };
     match error {
         CallError::NotSent { .. } => BulkVerdict::NotSent(reason("not_sent")),
-        CallError::Unanswered { .. } => BulkVerdict::Unknown(reason("no_answer")),
+        CallError::Unanswered { .. } | CallError::TooLarge { .. } => BulkVerdict::Unknown(reason("no_answer")),
     }
 }
 

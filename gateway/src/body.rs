@@ -42,6 +42,12 @@ impl Budget {
         Self { kibibytes: Arc::new(Semaphore::new(kibibytes)), gauge }
     }
 
+    /// Whether so many bytes are left; others may take them meanwhile.
+    #[must_use]
+    pub fn has(&self, bytes: u64) -> bool {
+        self.kibibytes.available_permits() as u64 >= bytes.div_ceil(1024)
+    }
+
     fn hold(&self) -> Hold {
         Hold { budget: self.clone(), permit: None, bytes: 0 }
     }
@@ -183,6 +189,20 @@ pub async fn read(
             "a write compressed as [{other}] cannot be read here: use gzip"
         ))),
     }
+}
+
+/// Reads a body of `size` bytes, whatever it is.
+///
+/// # Errors
+/// When it is too slow, breaks off, or no budget is left.
+pub async fn read_as_it_is(body: &mut Incoming, size: u64, budget: &Budget) -> Result<Admitted, Refusal> {
+    let mut hold = budget.hold();
+    let mut whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(FIRST).min(FIRST));
+    while let Some(frame) = next_frame(body).await? {
+        hold.grow(frame.len())?;
+        whole.extend_from_slice(&frame);
+    }
+    Ok(Admitted { bytes: whole.freeze(), hold })
 }
 
 /// The next data of a body, or its end.

@@ -5,7 +5,7 @@ use futures::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     Request, Response,
-    body::{Frame, Incoming},
+    body::{Body as _, Frame, Incoming},
     header::{
         ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
         HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -13,7 +13,12 @@ use hyper::{
 };
 use understudy_common::cluster::{Body, BoxError, CallError, ClusterClient};
 
-use crate::{refusal::Refusal, write::plan::PlannedWrite};
+use crate::{
+    body::{self, Budget},
+    refusal::Refusal,
+    route,
+    write::plan::PlannedWrite,
+};
 
 /// Headers that belong to one connection (RFC 9110, 7.6.1).
 const OF_A_CONNECTION: [HeaderName; 9] = [
@@ -42,24 +47,40 @@ fn leave_connection_headers(headers: &mut HeaderMap) {
     }
 }
 
-/// Forwards a request as it is and hands the answer out as it comes; neither body is held.
+/// A body up to this size is held, so that a request that may be sent again can be.
+const REPEATABLE: u64 = 1 << 20;
+
+/// Forwards a request as it is and hands the answer out as it comes. No body is held, but for small ones of requests that
+/// only ask: these go on to the next node when one fails before it answers.
 ///
 /// # Errors
-/// When there is no answer.
-pub async fn pass(cluster: &ClusterClient, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let (mut head, body) = request.into_parts();
+/// When there is no answer, or a body that is to be held does not come.
+pub async fn pass(
+    cluster: &ClusterClient,
+    budget: &Budget,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (mut head, mut body) = request.into_parts();
     leave_connection_headers(&mut head.headers);
     head.headers.remove(HOST);
     // The server answered it when it began to read the body.
     head.headers.remove(EXPECT);
-    let body = body.map_err(BoxError::from).boxed_unsync();
-    let answer = cluster.send(Request::from_parts(head, body)).await.map_err(|error| match error {
+    let size = body.size_hint().exact().filter(|size| *size <= REPEATABLE);
+    let answer = if let Some(size) = size.filter(|_| route::may_be_repeated(&head.method, head.uri.path()))
+        && budget.has(size)
+    {
+        let held = body::read_as_it_is(&mut body, size, budget).await?;
+        cluster.send_safe(Request::from_parts(head, held.bytes.clone())).await
+    } else {
+        cluster.send(Request::from_parts(head, body.map_err(BoxError::from).boxed_unsync())).await
+    };
+    let answer = answer.map_err(|error| match error {
         CallError::NotSent { .. } => Refusal::primary_unavailable(error.to_string()),
-        CallError::Unanswered { .. } => Refusal::bad_gateway(error.to_string()),
+        CallError::Unanswered { .. } | CallError::TooLarge { .. } => Refusal::bad_gateway(error.to_string()),
     })?;
     let (mut head, body) = answer.into_parts();
     leave_connection_headers(&mut head.headers);
-    Ok(Response::from_parts(head, body.map_err(BoxError::from).boxed_unsync()))
+    Ok(Response::from_parts(head, body))
 }
 
 /// The request of a write to the primary: the client's own headers and credentials, the planned body.

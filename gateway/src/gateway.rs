@@ -85,6 +85,7 @@ impl Gateway {
         let placement = &config.placements[0];
         let metrics = Arc::new(Metrics::new());
         let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+        tokio::spawn(primary.watch());
         let publisher = Publisher::new(&config.kafka, &config.gateway.name, config.gateway.publish_timeout)?;
         let times = LogTimes {
             intent_timeout: config.gateway.intent_timeout,

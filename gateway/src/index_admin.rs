@@ -97,6 +97,6 @@ async fn forward_change(gateway: &Gateway, change: &IndexChange, headers: &Heade
         .map_err(|error| Refusal::malformed(error.to_string()))?;
     gateway.primary.exchange(request, gateway.config.primary_timeout).await.map_err(|error| match error {
         CallError::NotSent { .. } => Refusal::primary_unavailable(format!("nothing was changed: {error}")),
-        CallError::Unanswered { .. } => Refusal::outcome_unknown(error.to_string()),
+        CallError::Unanswered { .. } | CallError::TooLarge { .. } => Refusal::outcome_unknown(error.to_string()),
     })
 }

@@ -94,7 +94,7 @@ pub async fn write(
             gateway.settle(ready.ticket);
             return Err(Refusal::primary_unavailable(format!("nothing was written: {error}")));
         }
-        Err(error @ CallError::Unanswered { .. }) => {
+        Err(error @ (CallError::Unanswered { .. } | CallError::TooLarge { .. })) => {
             return Err(gateway.leave_open(&ready, false, Refusal::outcome_unknown(error.to_string())));
         }
     };
@@ -251,7 +251,7 @@ async fn write_unplaced(gateway: &Gateway, plan: &PlannedWrite, headers: &Header
     decide::check_unplaced(&plan.items, &before)?;
     let answer = exchange(gateway, plan, headers).await.map_err(|error| match error {
         CallError::NotSent { .. } => Refusal::primary_unavailable(format!("nothing was written: {error}")),
-        CallError::Unanswered { .. } => Refusal::outcome_unknown(error.to_string()),
+        CallError::Unanswered { .. } | CallError::TooLarge { .. } => Refusal::outcome_unknown(error.to_string()),
     })?;
     // What was created by the write itself may have had such a thing from its template.
     let read = Answer::read(plan.shape, answer.status, &answer.body, plan.items.len());

@@ -1,10 +1,12 @@
 //! What a request is, by its method and path alone. What is not known to be harmless is refused.
 
 mod query;
+mod repeat;
 mod table;
 
 use hyper::{Method, StatusCode};
 pub use query::Query;
+pub use repeat::may_be_repeated;
 
 use crate::refusal::Refusal;
 

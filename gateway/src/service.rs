@@ -44,7 +44,7 @@ pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Respon
         .unwrap_or_default();
     let accepts_gzip = accepts_gzip(request.headers());
     let answered = if route == Ok(Route::Pass) {
-        forward::pass(&gateway.primary, request).await
+        forward::pass(&gateway.primary, &gateway.budget, request).await
     } else {
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(EXPECT);

@@ -1,16 +1,23 @@
 //! A client as an application is one.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     HeaderMap, Method, Request,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue},
 };
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use serde_json::Value;
 
@@ -18,7 +25,8 @@ use serde_json::Value;
 #[derive(Clone)]
 pub struct Http {
     base: String,
-    client: Client<HttpConnector, Full<Bytes>>,
+    authorization: Option<String>,
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// A request that is being put together.
@@ -51,15 +59,46 @@ impl Http {
     /// A client of an address such as `http://127.0.0.1:9200`.
     #[must_use]
     pub fn new(base: &str) -> Self {
+        Self::with_roots(base, RootCertStore::empty())
+    }
+
+    /// A client of an `https` address that trusts the certificates of a file.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn trusting(base: &str, ca_file: &Path) -> Self {
+        let mut roots = RootCertStore::empty();
+        let root = CertificateDer::from_pem_file(ca_file).expect("a certificate");
+        roots.add(root).expect("a root");
+        Self::with_roots(base, roots)
+    }
+
+    /// The same as a user.
+    #[must_use]
+    pub fn as_user(mut self, user: &str, password: &str) -> Self {
+        self.authorization = Some(format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))));
+        self
+    }
+
+    fn with_roots(base: &str, roots: RootCertStore) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(3)));
         connector.set_nodelay(true);
+        connector.enforce_http(false);
+        let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
             .retry_canceled_requests(false)
             .build(connector);
-        Self { base: base.trim_end_matches('/').to_owned(), client }
+        Self { base: base.trim_end_matches('/').to_owned(), authorization: None, client }
     }
 
     /// The address.
@@ -75,7 +114,8 @@ impl Http {
     pub fn request(&self, method: &str, path: &str) -> Call {
         let method = method.parse().expect("a method");
         let (http, path) = (self.clone(), path.to_owned());
-        Call { http, method, path, headers: Vec::new(), body: None, timeout: TIMEOUT }
+        let user = self.authorization.iter().map(|user| (AUTHORIZATION.as_str().to_owned(), user.clone()));
+        Call { http, method, path, headers: user.collect(), body: None, timeout: TIMEOUT }
     }
 
     /// `GET`; panics where there is no answer, as the next three do.

@@ -10,8 +10,10 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::stack::{Stack, process_lives};
 
 mod nodes;
+mod secured;
 
 pub use nodes::Nodes;
+pub use secured::{Authority, Secured};
 
 /// The right to kill `kafka`, `primary` and `backup`, which all tests share.
 ///

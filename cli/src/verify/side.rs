@@ -3,7 +3,6 @@
 use std::{sync::Mutex, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use understudy_common::{
@@ -46,11 +45,9 @@ pub const MAX_ANSWER: usize = 256 << 20;
 impl Side {
     /// The cluster `name`.
     pub fn new(name: &str, config: &ClusterConfig) -> Self {
-        Self {
-            client: ClusterClient::new(name, config),
-            address: config.urls[0].clone(),
-            open_scroll: Mutex::default(),
-        }
+        let client = ClusterClient::new(name, config);
+        tokio::spawn(client.watch());
+        Self { client, address: config.urls.join(", "), open_scroll: Mutex::default() }
     }
 
     /// Name of the cluster.
@@ -66,18 +63,11 @@ impl Side {
         body: Option<Bytes>,
         limit: usize,
     ) -> Result<Option<Answer>, Failure> {
-        let exchange = async {
-            let request = self.client.request(method, path, body).map_err(|error| self.unreachable(error))?;
-            let (head, body) = self.client.send(request).await.map_err(|error| self.unreachable(error))?.into_parts();
-            match Limited::new(body, limit).collect().await {
-                Ok(body) => Ok(Some(Answer { status: head.status, body: body.to_bytes() })),
-                Err(error) if error.downcast_ref::<LengthLimitError>().is_some() => Ok(None),
-                Err(error) => Err(self.failure(format!("the answer broke off: {error}"))),
-            }
+        let answer = match self.client.call_within(method, path, body, TIMEOUT, limit).await {
+            Ok(answer) => Some(Answer { status: answer.status, body: answer.body }),
+            Err(CallError::TooLarge { .. }) => None,
+            Err(error) => return Err(self.unreachable(error)),
         };
-        let answer = tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .unwrap_or_else(|_| Err(self.failure(format!("no answer for {TIMEOUT:?}"))))?;
         match answer {
             Some(answer) if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&answer.status) => {
                 Err(self.failure(format!("{path}: {} {}", answer.status, excerpt(&answer.body))))
@@ -156,6 +146,7 @@ impl Side {
         match error {
             CallError::NotSent { reason, .. } => self.failure(format!("cannot connect: {reason}")),
             CallError::Unanswered { reason, .. } => self.failure(format!("no whole answer: {reason}")),
+            CallError::TooLarge { limit, .. } => self.failure(format!("the answer is larger than {limit} bytes")),
         }
     }
 }

@@ -1,14 +1,20 @@
 //! `[clusters.<name>]`: where a cluster is and how it is spoken to.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use super::reader::{Errors, Section};
+use crate::tls::{ClientFiles, IdentityFiles, Material, Reloading};
 
 /// A cluster of Elasticsearch or OpenSearch.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
-    /// Base addresses of its nodes, without a path at the end; this build uses the first.
+    /// Base addresses of its nodes, without a path at the end; at least one, all `http` or all `https`.
     pub urls: Vec<String>,
+    /// Whom to trust and what to show where they are `https`. All clients of the cluster share it, and what is read anew.
+    pub tls: Option<Reloading<ClientFiles>>,
     /// The service account: for probes, metadata and (on targets) writes.
     pub credentials: Option<Credentials>,
     /// Settings that indices get on this cluster instead of the primary's, when it is a target.
@@ -76,31 +82,24 @@ fn read(mut section: Section<'_>) -> ClusterConfig {
     if urls.is_empty() {
         section.note("urls", "must name at least one address such as \"http://127.0.0.1:9201\"");
     }
-    if urls.len() > 1 {
-        section.note("urls", "several addresses of a cluster are not served yet; give one");
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = urls.iter().find(|url| !seen.insert(*url)) {
+        section.note("urls", format!("{twice} stands twice"));
     }
     for url in &urls {
         check_url(&section, url);
     }
     let credentials = read_credentials(&mut section);
-    if let Some(file) = section.text("ca_file") {
-        match std::fs::metadata(&file) {
-            Ok(_) => section.note("ca_file", "TLS to clusters is not served yet; remove it and use an http address"),
-            Err(error) => section.note("ca_file", format!("cannot read {file}: {error}")),
-        }
-    }
+    let tls = read_tls(&mut section, &urls);
     let index_settings = section.section("index_settings").into_texts().into_iter().collect();
     section.finish();
-    ClusterConfig { urls, credentials, index_settings }
+    ClusterConfig { urls, tls, credentials, index_settings }
 }
 
 fn check_url(section: &Section<'_>, url: &str) {
     let parsed: Result<hyper::Uri, _> = url.parse();
     match parsed {
-        Ok(uri) if uri.scheme_str() == Some("https") => {
-            section.note("urls", format!("{url}: TLS to clusters is not served yet; use an http address"));
-        }
-        Ok(uri) if uri.scheme_str() == Some("http") && uri.host().is_some() => {
+        Ok(uri) if matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() => {
             if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
                 section.note("urls", "must not hold credentials; use username and password_file");
             } else if uri.query().is_some() || uri.path() != "/" {
@@ -109,6 +108,45 @@ fn check_url(section: &Section<'_>, url: &str) {
         }
         _ => section.note("urls", format!("{url:?} is no address such as \"http://127.0.0.1:9201\"")),
     }
+}
+
+/// Reads the files, so that what is wrong with them is known before anything starts.
+fn read_tls(section: &mut Section<'_>, urls: &[String]) -> Option<Reloading<ClientFiles>> {
+    let ca_file = section.text("ca_file");
+    let (cert_file, key_file) = (section.text("cert_file"), section.text("key_file"));
+    let secure = urls.iter().filter(|url| url.starts_with("https:")).count();
+    if secure == 0 {
+        for (key, file) in [("ca_file", &ca_file), ("cert_file", &cert_file), ("key_file", &key_file)] {
+            if file.is_some() {
+                section.note(key, "is for https addresses, and urls has none");
+            }
+        }
+        return None;
+    }
+    if secure < urls.len() {
+        section.note("urls", "must be all http or all https: nodes of one cluster are spoken to alike");
+    }
+    let roots = ClientFiles { ca_file: ca_file.map(Into::into), identity: None };
+    if let Err(error) = roots.build() {
+        section.note("ca_file", error);
+        return None;
+    }
+    let identity = match (cert_file, key_file) {
+        (Some(cert_file), Some(key_file)) => {
+            Some(IdentityFiles { cert_file: cert_file.into(), key_file: key_file.into() })
+        }
+        (None, None) => None,
+        (Some(_), None) => {
+            section.note("key_file", "is needed with cert_file");
+            None
+        }
+        (None, Some(_)) => {
+            section.note("cert_file", "is needed with key_file");
+            None
+        }
+    };
+    let tls = Reloading::new(ClientFiles { identity, ..roots });
+    tls.map_err(|error| section.note("cert_file", error)).ok()
 }
 
 fn read_credentials(section: &mut Section<'_>) -> Option<Credentials> {

@@ -73,10 +73,12 @@ min_insync_replicas = 1
 [kafka.options]
 acks = "0"
 [clusters.Primary]
-urls = ["https://es:9200"]
+urls = ["https://es:9200", "http://es:9201"]
+ca_file = "/no/ca.pem"
 password_file = "/does/not/exist"
 [clusters.backup]
-urls = ["http://a:1", "ftp://b"]
+urls = ["http://a:1", "ftp://b", "http://a:1/"]
+cert_file = "/no/cert.pem"
 colour = "red"
 [[placements]]
 indices = "Logs"
@@ -103,9 +105,11 @@ level = "loud=="
         "kafka.min_insync_replicas: must be at least 2",
         "kafka.options.\"acks\": is decided by Understudy",
         "clusters.Primary: the name \"Primary\" must be 1 to 64 of a-z",
-        "clusters.Primary.urls: https://es:9200: TLS to clusters is not served yet",
+        "clusters.Primary.urls: must be all http or all https",
+        "clusters.Primary.ca_file: cannot read certificates from /no/ca.pem",
         "clusters.Primary.password_file: cannot read /does/not/exist",
-        "clusters.backup.urls: several addresses",
+        "clusters.backup.urls: http://a:1 stands twice",
+        "clusters.backup.cert_file: is for https addresses",
         "clusters.backup.urls: \"ftp://b\" is no address",
         "clusters.backup.colour: unknown key; known here: urls",
         "placements[0].indices: must be a pattern",
@@ -121,6 +125,33 @@ level = "loud=="
         "log.level: must be a filter",
     ] {
         assert!(errors.iter().any(|error| error.contains(wanted)), "{wanted}\nis not in\n{}", errors.join("\n"));
+    }
+}
+
+#[test]
+fn certificates_are_read_with_the_configuration() {
+    let folder = crate::tls::tests::Folder::new("config");
+    let ((ca, identity), (_, other)) = (folder.identity("a"), folder.identity("b"));
+    let with = |keys: &[(&str, &std::path::Path)]| {
+        let lines: String = keys.iter().map(|(key, file)| format!("{key} = \"{}\"\n", file.display())).collect();
+        let text = GOOD.replace("[\"http://127.0.0.1:9202\"]", &format!("[\"https://a:1\", \"https://b:1\"]\n{lines}"));
+        Config::parse(&text, HashMap::new()).map_err(|errors| errors.0)
+    };
+    let config =
+        with(&[("ca_file", &ca), ("cert_file", &identity.cert_file), ("key_file", &identity.key_file)]).unwrap();
+    assert_eq!(config.clusters["backup"].urls, ["https://a:1", "https://b:1"]);
+    assert!(config.clusters["backup"].tls.is_some() && config.clusters["primary"].tls.is_none());
+    for (keys, wanted) in [
+        (vec![("ca_file", &*identity.key_file)], "clusters.backup.ca_file: "),
+        (vec![("ca_file", &*ca), ("cert_file", &*identity.cert_file)], "clusters.backup.key_file: is needed with"),
+        (vec![("ca_file", &*ca), ("key_file", &*identity.key_file)], "clusters.backup.cert_file: is needed with"),
+        (
+            vec![("ca_file", &*ca), ("cert_file", &*identity.cert_file), ("key_file", &*other.key_file)],
+            "clusters.backup.cert_file: ",
+        ),
+    ] {
+        let errors = with(&keys).expect_err(wanted);
+        assert!(errors.len() == 1 && errors[0].starts_with(wanted), "{wanted} is not in {errors:?}");
     }
 }
 

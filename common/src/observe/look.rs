@@ -93,11 +93,8 @@ enum NoDocuments {
 
 impl From<CallError> for NoDocuments {
     fn from(error: CallError) -> Self {
-        // The client tells this case by its reason alone.
         match &error {
-            CallError::Unanswered { reason, .. } if reason == "the answer is too large" => {
-                Self::TooMuch(error.to_string())
-            }
+            CallError::TooLarge { .. } => Self::TooMuch(error.to_string()),
             _ => Self::None(error.to_string()),
         }
     }
@@ -218,7 +215,7 @@ impl Observer {
         let docs: Vec<Wanted<'_>> = wanted.collect();
         let body = serde_json::to_vec(&serde_json::json!({ "docs": docs }))
             .map_err(|error| NoDocuments::None(error.to_string()))?;
-        let answer = self.cluster.call_within(Method::POST, path, Some(body.into()), self.timeout, limit).await;
+        let answer = self.cluster.ask(Method::POST, path, Some(body.into()), self.timeout, limit).await;
         let answer = answer?;
         if !answer.status.is_success() {
             return Err(NoDocuments::TooMuch(format!("{} {}", answer.status, answer.excerpt())));

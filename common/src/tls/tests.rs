@@ -4,10 +4,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 
 use super::*;
 
-struct Folder(PathBuf);
+/// A folder for certificates, which is removed in the end.
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("understudy-{name}-{}", crate::process::random_id()));
         fs::create_dir(&folder).unwrap();
         Self(folder)
@@ -20,7 +21,7 @@ impl Folder {
     }
 
     /// A root, and a certificate of it with its key.
-    fn identity(&self, name: &str) -> (PathBuf, IdentityFiles) {
+    pub(crate) fn identity(&self, name: &str) -> (PathBuf, IdentityFiles) {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();

@@ -74,6 +74,7 @@ impl Looker {
     #[must_use]
     pub fn new(config: &Config, placement: &PlacementConfig, log: Log, metrics: ReconcilerMetrics) -> Self {
         let cluster = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+        tokio::spawn(cluster.watch());
         let terms = Arc::new(Terms::new(config.protocol.stale_primary));
         let metadata = Arc::new(Metadata::new(cluster.clone(), ASK, terms.clone()));
         Self {

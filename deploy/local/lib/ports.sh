@@ -160,7 +160,11 @@ refuse_taken_ports() {
 address_of() {
     local name
     read -r name _ <<<"$(ports_of "$1")"
-    if [[ $1 == kafka ]]; then printf '127.0.0.1:%s' "${!name}"; else printf 'http://127.0.0.1:%s' "${!name}"; fi
+    case $1 in
+    kafka) printf '127.0.0.1:%s' "${!name}" ;;
+    primary* | backup) printf 'http%s://127.0.0.1:%s' "${ES_SECURITY:+s}" "${!name}" ;;
+    *) printf 'http://127.0.0.1:%s' "${!name}" ;;
+    esac
 }
 
 # The address of health and metrics, for the parts that have one.

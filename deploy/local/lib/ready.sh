@@ -2,7 +2,7 @@
 
 # Prints the HTTP status, 000 where nothing answers.
 http_status() {
-    curl --noproxy '*' ${ES_AUTH:+-u "$ES_AUTH"} -s -o /dev/null -w '%{http_code}' --max-time 3 "$1" 2>/dev/null || true
+    curl --noproxy '*' ${ES_AUTH:+-u "$ES_AUTH"} ${ES_SECURITY:+--cacert "$ES_SECURITY/ca.pem"} -s -o /dev/null -w '%{http_code}' --max-time 3 "$1" 2>/dev/null || true
 }
 
 is_ready() {

@@ -21,8 +21,8 @@ run_distribution() {
     fi
     mkdir -p "$data"/{config,data,logs,tmp}
     search_settings "$part" | sed 's/=/: /' >"$data/config/elasticsearch.yml"
-    printf '%s: %s\n' path.data "$data/data" path.logs "$data/logs" xpack.security.enabled false \
-        >>"$data/config/elasticsearch.yml"
+    printf '%s: %s\n' path.data "$data/data" path.logs "$data/logs" >>"$data/config/elasticsearch.yml"
+    security_settings "$data/config" >>"$data/config/elasticsearch.yml"
     printf '%s\n' "-Xms$heap" "-Xmx$heap" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError \
         "-Djava.io.tmpdir=$data/tmp" "${JAVA_FLAGS[@]}" >"$data/config/jvm.options"
     cp "$LOCAL/servers/log4j2.properties" "$data/config/"
@@ -30,6 +30,18 @@ run_distribution() {
     cd "$data" || die "cannot enter $data"
     exec "${as[@]}" env HOME="$data" ES_JAVA_HOME="$(java_home)" ES_PATH_CONF="$data/config" \
         ES_TMPDIR="$data/tmp" "$program/bin/elasticsearch"
+}
+
+# With ES_SECURITY, HTTPS with the certificate of that folder, and the users of servers/elasticsearch-secured.
+security_settings() {
+    if [[ -z ${ES_SECURITY:-} ]]; then
+        echo xpack.security.enabled: false
+        return
+    fi
+    cp "$LOCAL"/servers/elasticsearch-secured/* "$ES_SECURITY"/http.{pem,key} "$1/"
+    printf '%s: %s\n' xpack.security.enabled true xpack.security.enrollment.enabled false \
+        xpack.security.autoconfiguration.enabled false xpack.security.http.ssl.enabled true \
+        xpack.security.http.ssl.certificate http.pem xpack.security.http.ssl.key http.key
 }
 
 user_can() { setpriv "--reuid=$ES_USER" "--regid=$ES_USER" --clear-groups test "$1" "$2"; }

@@ -66,6 +66,12 @@ impl Nodes {
         self.cluster.stack.address(part(node))
     }
 
+    /// The addresses of all nodes.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        (1..=PARTS.len()).map(|node| self.address(node)).collect()
+    }
+
     /// A node.
     ///
     /// # Panics
@@ -92,6 +98,17 @@ impl Nodes {
         eventually(Duration::from_secs(10), "the node is gone", async || !process_lives(pid)).await;
     }
 
+    /// Ends it orderly (SIGTERM), as for an upgrade.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn stop(&self, node: usize) {
+        self.leaves(node);
+        if let Err(error) = self.cluster.stack.run_script("stop", &[part(node)]).await {
+            panic!("{error:#}");
+        }
+    }
+
     /// Stops its process without ending it (SIGSTOP): connections stand and it does not answer.
     ///
     /// # Panics
@@ -111,7 +128,7 @@ impl Nodes {
         self.away.lock().expect("no test panics here").remove(&node);
     }
 
-    /// Starts it after [`Nodes::kill`]; it is in one cluster with all others that run when this returns.
+    /// Starts it after [`Nodes::kill`] or [`Nodes::stop`]; it is in one cluster with all others that run when this returns.
     ///
     /// # Panics
     /// When it does not start.

@@ -82,6 +82,7 @@ impl Primary {
             )));
         };
         let cluster = ClusterClient::new(&roles.primary, cluster);
+        tokio::spawn(cluster.watch());
         let metadata = Arc::new(Metadata::new(cluster.clone(), STATE, terms.clone()));
         let (timeout, largest) = (config.gateway.primary_timeout, largest_source(&config.kafka));
         Ok(Self {
