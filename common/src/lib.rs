@@ -21,6 +21,7 @@ pub mod document;
 pub mod effect;
 pub mod intent;
 pub mod kafka;
+pub mod lag;
 pub mod log;
 pub mod observe;
 pub mod process;
