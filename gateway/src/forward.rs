@@ -10,6 +10,7 @@ use hyper::{
         ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
         HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
+    http::request::Parts,
 };
 use understudy_common::cluster::{Body, BoxError, CallError, ClusterClient};
 
@@ -46,20 +47,49 @@ fn leave_connection_headers(headers: &mut HeaderMap) {
 ///
 /// # Errors
 /// When there is no answer.
-pub async fn pass(cluster: &ClusterClient, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
-    let (mut head, body) = request.into_parts();
+pub async fn pass(cluster: &ClusterClient, request: Request<Incoming>) -> Result<Response<Body>, CallError> {
+    let (head, body) = request.into_parts();
+    send(cluster, head, body.map_err(BoxError::from).boxed_unsync()).await.map(streamed)
+}
+
+/// Sends a request with the client's own headers and credentials. Where its body was read here, [`of_read_body`] has made
+/// its headers right.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn send(cluster: &ClusterClient, mut head: Parts, body: Body) -> Result<Response<Incoming>, CallError> {
     leave_connection_headers(&mut head.headers);
     head.headers.remove(HOST);
     // The server answered it when it began to read the body.
     head.headers.remove(EXPECT);
-    let body = body.map_err(BoxError::from).boxed_unsync();
-    let answer = cluster.send(Request::from_parts(head, body)).await.map_err(|error| match error {
-        CallError::NotSent { .. } => Refusal::primary_unavailable(error.to_string()),
-        CallError::Unanswered { .. } => Refusal::bad_gateway(error.to_string()),
-    })?;
+    let answer = cluster.send(Request::from_parts(head, body)).await?;
     let (mut head, body) = answer.into_parts();
     leave_connection_headers(&mut head.headers);
-    Ok(Response::from_parts(head, body.map_err(BoxError::from).boxed_unsync()))
+    Ok(Response::from_parts(head, body))
+}
+
+/// An answer that is handed out as it comes.
+#[must_use]
+pub fn streamed(response: Response<Incoming>) -> Response<Body> {
+    response.map(|body| body.map_err(BoxError::from).boxed_unsync())
+}
+
+/// What a client is told when there is no answer to a request that writes nothing.
+#[must_use]
+pub fn refusal(error: &CallError) -> Refusal {
+    match error {
+        CallError::NotSent { .. } => Refusal::primary_unavailable(error.to_string()),
+        CallError::Unanswered { .. } => Refusal::bad_gateway(error.to_string()),
+    }
+}
+
+/// The headers of a request whose body was read and decompressed here.
+pub fn of_read_body(headers: &mut HeaderMap, length: usize) {
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(TRANSFER_ENCODING);
+    if length > 0 || headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// The request of a write to the primary: the client's own headers and credentials, the planned body.

@@ -1,8 +1,10 @@
 //! What a request is, by its method and path alone. What is not known to be harmless is refused.
 
+mod failover;
 mod query;
 mod table;
 
+pub use failover::{FailoverRead, ReadKind, failover_read};
 use hyper::{Method, StatusCode};
 pub use query::Query;
 
