@@ -61,6 +61,8 @@ pub struct Watched {
 const MAX_ANSWER: usize = 1 << 20;
 /// Probes of a cluster that is in doubt come so many times as often.
 const HASTE: u32 = 4;
+/// Between two probes at least.
+const LEAST: Duration = Duration::from_millis(50);
 
 impl Standby {
     /// Nothing is asked yet. A primary is up until something else is known, a target is not.
@@ -154,11 +156,12 @@ impl Standby {
             let recorded = self.recorded(name);
             let look = if is_primary { health::look_at_primary } else { health::look_at_target };
             let in_doubt = self.learn(watched, look(name, seen, recorded.as_deref()));
-            let pause = tokio::time::sleep(if in_doubt { self.interval / HASTE } else { self.interval });
+            // Whatever many requests say.
+            tokio::time::sleep(LEAST).await;
+            let is_up = watched.health().reason().is_none();
             tokio::select! {
-                () = pause => {}
-                // Whatever many requests say, it is asked no more often than in doubt.
-                () = async { watched.doubt.notified().await; tokio::time::sleep(self.interval / HASTE / 4).await; } => {}
+                () = tokio::time::sleep(if in_doubt { self.interval / HASTE } else { self.interval }) => {}
+                () = watched.doubt.notified(), if is_up && !in_doubt => {}
             }
         }
     }
