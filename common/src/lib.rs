@@ -5,6 +5,7 @@
 //!   effect
 //! bulk, record, intent, schema,  how it is written down
 //!   control, topics
+//! lag                            how far a target is behind
 //! kafka, cluster                 the two kinds of server
 //! log, state, observe            what is said to the one and asked of the other: tickets and effects, looks at the
 //!                                primary's cluster state, documents read back from its shards
@@ -21,6 +22,7 @@ pub mod document;
 pub mod effect;
 pub mod intent;
 pub mod kafka;
+pub mod lag;
 pub mod log;
 pub mod observe;
 pub mod process;

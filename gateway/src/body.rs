@@ -1,6 +1,6 @@
 //! Bodies of writes: read whole, within a budget, decompressed, and no larger than allowed.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{fmt::Display, io::Read, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
@@ -145,12 +145,10 @@ const FIRST: usize = 64 << 10;
 ///
 /// # Errors
 /// When it is too large, too slow, of another kind, no budget is left, or it cannot be decompressed.
-pub async fn read(
-    body: &mut Incoming,
-    headers: &HeaderMap,
-    max_bytes: u64,
-    budget: &Budget,
-) -> Result<Admitted, Refusal> {
+pub async fn read<B>(body: &mut B, headers: &HeaderMap, max_bytes: u64, budget: &Budget) -> Result<Admitted, Refusal>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
     let max = usize::try_from(max_bytes).unwrap_or(usize::MAX);
     let too_large = || {
         Refusal::too_large(format!(
@@ -195,7 +193,10 @@ pub async fn read(
 ///
 /// # Errors
 /// When it is too slow, breaks off, or no budget is left.
-pub async fn read_as_it_is(body: &mut Incoming, size: u64, budget: &Budget) -> Result<Admitted, Refusal> {
+pub async fn read_as_it_is<B>(body: &mut B, size: u64, budget: &Budget) -> Result<Admitted, Refusal>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
     let mut hold = budget.hold();
     let mut whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(FIRST).min(FIRST));
     while let Some(frame) = next_frame(body).await? {
@@ -206,7 +207,10 @@ pub async fn read_as_it_is(body: &mut Incoming, size: u64, budget: &Budget) -> R
 }
 
 /// The next data of a body, or its end.
-async fn next_frame(body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+async fn next_frame<B>(body: &mut B) -> Result<Option<Bytes>, Refusal>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
     loop {
         let frame = tokio::time::timeout(FRAME_TIMEOUT, body.frame())
             .await

@@ -1,17 +1,20 @@
 //! Requests and answers on their way through: what belongs to a connection stays behind, everything else passes.
 
+use std::fmt::Display;
+
 use bytes::Bytes;
 use futures::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     Request, Response,
-    body::{Body as _, Frame, Incoming},
+    body::{Body as HttpBody, Frame},
     header::{
         ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
         HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
+    http::request::Parts,
 };
-use understudy_common::cluster::{Body, BoxError, CallError, ClusterClient};
+use understudy_common::cluster::{Body, BoxError, CallError, ClusterClient, full};
 
 use crate::{
     body::{self, Budget},
@@ -55,32 +58,76 @@ const REPEATABLE: u64 = 1 << 20;
 ///
 /// # Errors
 /// When there is no answer, or a body that is to be held does not come.
-pub async fn pass(
-    cluster: &ClusterClient,
-    budget: &Budget,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Refusal> {
+pub async fn pass<B>(cluster: &ClusterClient, budget: &Budget, request: Request<B>) -> Result<Response<Body>, Unpassed>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError> + Display> + Send + Unpin + 'static,
+{
     let (mut head, mut body) = request.into_parts();
-    leave_connection_headers(&mut head.headers);
-    head.headers.remove(HOST);
-    // The server answered it when it began to read the body.
-    head.headers.remove(EXPECT);
+    leave_request_headers(&mut head.headers);
     let size = body.size_hint().exact().filter(|size| *size <= REPEATABLE);
     let answer = if let Some(size) = size.filter(|_| route::may_be_repeated(&head.method, head.uri.path()))
         && budget.has(size)
     {
-        let held = body::read_as_it_is(&mut body, size, budget).await?;
+        let held = body::read_as_it_is(&mut body, size, budget).await.map_err(Unpassed::Refused)?;
         cluster.send_safe(Request::from_parts(head, held.bytes.clone())).await
     } else {
-        cluster.send(Request::from_parts(head, body.map_err(BoxError::from).boxed_unsync())).await
+        cluster.send(Request::from_parts(head, body.map_err(Into::into).boxed_unsync())).await
     };
-    let answer = answer.map_err(|error| match error {
+    answer.map(without_connection).map_err(Unpassed::Unanswered)
+}
+
+/// Why a request was not passed.
+#[derive(Debug)]
+pub enum Unpassed {
+    /// Its body was not read here; nothing was sent.
+    Refused(Refusal),
+    /// The cluster gave no answer.
+    Unanswered(CallError),
+}
+
+/// Sends a request with the client's own headers and credentials, whose body was read here: [`of_read_body`] has made its
+/// headers right.
+///
+/// # Errors
+/// When there is no answer.
+pub async fn send(cluster: &ClusterClient, mut head: Parts, body: Bytes) -> Result<Response<Body>, CallError> {
+    leave_request_headers(&mut head.headers);
+    let answer = if route::may_be_repeated(&head.method, head.uri.path()) {
+        cluster.send_safe(Request::from_parts(head, body)).await
+    } else {
+        cluster.send(Request::from_parts(head, full(body))).await
+    };
+    answer.map(without_connection)
+}
+
+fn leave_request_headers(headers: &mut HeaderMap) {
+    leave_connection_headers(headers);
+    headers.remove(HOST);
+    // The server answered it when it began to read the body.
+    headers.remove(EXPECT);
+}
+
+fn without_connection(mut answer: Response<Body>) -> Response<Body> {
+    leave_connection_headers(answer.headers_mut());
+    answer
+}
+
+/// What a client is told when there is no answer to a request that writes nothing.
+#[must_use]
+pub fn refusal(error: &CallError) -> Refusal {
+    match error {
         CallError::NotSent { .. } => Refusal::primary_unavailable(error.to_string()),
         CallError::Unanswered { .. } | CallError::TooLarge { .. } => Refusal::bad_gateway(error.to_string()),
-    })?;
-    let (mut head, body) = answer.into_parts();
-    leave_connection_headers(&mut head.headers);
-    Ok(Response::from_parts(head, body))
+    }
+}
+
+/// The headers of a request whose body was read and decompressed here.
+pub fn of_read_body(headers: &mut HeaderMap, length: usize) {
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(TRANSFER_ENCODING);
+    if length > 0 || headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 /// The request of a write to the primary: the client's own headers and credentials, the planned body.

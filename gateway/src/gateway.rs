@@ -27,6 +27,7 @@ use crate::{
     refusal::Refusal,
     replicate::Ready,
     settle::{self, Settling, Waiting},
+    standby::Standby,
     write::plan::Limits,
 };
 
@@ -62,6 +63,8 @@ pub struct Gateway {
     pub longest_wait: Duration,
     /// Bytes that writes may take.
     pub budget: Budget,
+    /// Who answers reads while the primary is down.
+    pub standby: Arc<Standby>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Writes under way, which outlive their clients.
@@ -112,6 +115,7 @@ impl Gateway {
             ids: IdGenerator::new(),
             limits: Limits { record_bytes },
             budget: Budget::new(config.gateway.max_bytes_in_flight, metrics.bytes_in_flight.clone()),
+            standby: Arc::new(Standby::new(config, primary.clone(), metrics.cluster_up.clone())),
             primary,
             log,
             metrics,

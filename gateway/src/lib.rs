@@ -2,9 +2,11 @@
 //! did.
 //!
 //! ```text
-//! server ─► service ─► route ─┬─► forward (all that is not a write)
+//! server ─► service ─► route ─┬─► read
 //!                             ├─► body ─► write::{bulk, document} ─► replicate ─► log, state, observe, schema
 //!                             └─► index_admin
+//! read (all that is not a write) ─┬─► forward, to the primary
+//!                                 └─► standby, while health says that it is down
 //! ```
 
 pub mod body;
@@ -14,9 +16,11 @@ pub mod failpoint;
 pub mod forward;
 pub mod gate;
 pub mod gateway;
+pub mod health;
 pub mod index_admin;
 pub mod intent;
 pub mod metrics;
+pub mod read;
 pub mod refusal;
 pub mod replicate;
 pub mod reply;
@@ -24,6 +28,7 @@ pub mod route;
 pub mod server;
 pub mod service;
 pub mod settle;
+pub mod standby;
 pub mod write;
 
 use std::{sync::Arc, time::Duration};
@@ -82,6 +87,7 @@ pub async fn run(
         let (gateway, config, stop) = (gateway.clone(), config.clone(), stop.clone());
         async move { gateway.open(&config, &stop).await }
     });
+    gateway.standby.clone().start(gateway.log.clone(), &ended);
     let closing = CancellationToken::new();
     tokio::spawn({
         let (stop, closing) = (stop.clone(), closing.clone());

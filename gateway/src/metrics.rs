@@ -1,6 +1,8 @@
 //! The gateway's metrics.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, exponential_buckets};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, exponential_buckets,
+};
 use understudy_common::log::LogMetrics;
 
 /// Everything the gateway counts.
@@ -29,6 +31,10 @@ pub struct Metrics {
     pub bytes_in_flight: IntGauge,
     /// Whether the gateway takes writes.
     pub writes_open: IntGauge,
+    /// Whether each cluster is up.
+    pub cluster_up: IntGaugeVec,
+    /// Reads that targets answered while the primary was down, by cluster.
+    pub standby_reads: IntCounterVec,
 }
 
 impl Metrics {
@@ -95,6 +101,18 @@ impl Metrics {
             writes_open: register!(IntGauge::new(
                 "understudy_writes_open",
                 "1 when the gateway takes writes, 0 while Kafka or its topics are not ready"
+            )),
+            cluster_up: register!(IntGaugeVec::new(
+                Opts::new(
+                    "understudy_cluster_up",
+                    "1 when the cluster answers, has a master and is the one that was recorded, 0 when not"
+                ),
+                &["cluster"]
+            )),
+            standby_reads: register!(by(
+                "understudy_standby_reads_total",
+                "Reads that a target answered while the primary was down, by cluster",
+                &["cluster"]
             )),
             registry,
         }

@@ -18,6 +18,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The kind of [`Refusal::primary_unavailable`] and [`Refusal::bad_gateway`].
+    pub const PRIMARY_UNAVAILABLE: &str = "primary_unavailable_exception";
+
     fn new(status: StatusCode, kind: &'static str, reason: impl Into<String>) -> Self {
         Self { status, kind, reason: reason.into(), primary: None }
     }
@@ -64,12 +67,12 @@ impl Refusal {
 
     /// 503: the primary cannot be reached, and nothing was written anywhere.
     pub fn primary_unavailable(reason: impl Into<String>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "primary_unavailable_exception", reason)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Self::PRIMARY_UNAVAILABLE, reason)
     }
 
     /// 502: a request that writes nothing was not answered.
     pub fn bad_gateway(reason: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_GATEWAY, "primary_unavailable_exception", reason)
+        Self::new(StatusCode::BAD_GATEWAY, Self::PRIMARY_UNAVAILABLE, reason)
     }
 
     /// 500: written on the primary, and not (or not surely) in the log of every target. Not 503, which clients resend.

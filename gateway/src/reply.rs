@@ -3,6 +3,7 @@
 
 mod filter_path;
 mod paths;
+mod positions;
 mod pretty;
 pub(crate) mod scan;
 mod source;
@@ -10,6 +11,7 @@ mod updates;
 
 use bytes::Bytes;
 pub use filter_path::FilterPath;
+pub use positions::without_positions;
 use serde_json::{Value, value::RawValue};
 pub use source::AskedSource;
 pub use updates::UpdateReplies;

@@ -1,9 +1,11 @@
 //! What a request is, by its method and path alone. What is not known to be harmless is refused.
 
+mod failover;
 mod query;
 mod repeat;
 mod table;
 
+pub use failover::{FailoverRead, ReadKind, failover_read};
 use hyper::{Method, StatusCode};
 pub use query::Query;
 pub use repeat::may_be_repeated;

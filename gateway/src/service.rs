@@ -18,9 +18,9 @@ use understudy_common::{
 
 use crate::{
     body::{self, Admitted},
-    forward,
     gateway::Gateway,
     index_admin::{self, IndexChange},
+    read,
     refusal::Refusal,
     replicate::{self, Reply},
     reply::ReplyShape,
@@ -44,7 +44,7 @@ pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Respon
         .unwrap_or_default();
     let accepts_gzip = accepts_gzip(request.headers());
     let answered = if route == Ok(Route::Pass) {
-        forward::pass(&gateway.primary, &gateway.budget, request).await
+        read::answer(&gateway, request).await
     } else {
         let (head, mut body) = request.into_parts();
         let waits = head.headers.contains_key(EXPECT);
@@ -59,6 +59,9 @@ pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Respon
         served.map(|reply| respond(reply, &id, accepts_gzip))
     };
     let response = answered.unwrap_or_else(|refusal| {
+        if refusal.kind == Refusal::PRIMARY_UNAVAILABLE {
+            gateway.standby.doubt_primary();
+        }
         gateway.metrics.refusals.with_label_values(&[refusal.kind]).inc();
         refuse(&refusal, &shape, &id, &method)
     });

@@ -61,7 +61,7 @@ impl Act {
             Self::AllWell => "documents are indexed, created, deleted; both sides are equal",
             Self::BackupKilled => "kill -9 under load; writes go on, the backup comes back and catches up",
             Self::KafkaKilled => "kill -9 under load; writes are refused within 3 s, and are on neither side",
-            Self::PrimaryKilled => "kill -9 under load; writes are refused, and are on neither side",
+            Self::PrimaryKilled => "kill -9 under load; writes are refused, and the backup answers a search",
             Self::GatewayKilled => "kill -9 between the primary's answer and Kafka; others finish the write",
         }
     }
@@ -72,7 +72,7 @@ impl Act {
             Self::AllWell => "every write that was acknowledged is on the backup as well",
             Self::BackupKilled => "nothing that was acknowledged while the backup was dead is missing on it",
             Self::KafkaKilled => "what cannot be replicated is not written at all",
-            Self::PrimaryKilled => "what the primary does not take is not on the backup either",
+            Self::PrimaryKilled => "what the primary does not take is not on the backup either, and reads go on",
             Self::GatewayKilled => "a write that its gateway did not live to publish is on the backup as well",
         }
     }

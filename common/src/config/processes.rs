@@ -25,6 +25,8 @@ pub struct GatewayConfig {
     pub max_bytes_in_flight: u64,
     /// How long running requests may take to end after SIGTERM.
     pub drain_timeout: Duration,
+    /// How often each cluster is asked whether it is up, and how long it may take to answer.
+    pub health_interval: Duration,
 }
 
 /// A consumer.
@@ -70,6 +72,8 @@ pub enum LogFormat {
     Json,
 }
 
+const MAX_HEALTH_INTERVAL: Duration = Duration::from_secs(60);
+
 fn host_name() -> String {
     std::fs::read_to_string("/etc/hostname").map_or_else(|_| "understudy".into(), |name| name.trim().to_owned())
 }
@@ -86,7 +90,14 @@ impl GatewayConfig {
             max_body_bytes: section.size("max_body_bytes", 100 << 20),
             max_bytes_in_flight: section.size("max_bytes_in_flight", 512 << 20),
             drain_timeout: section.duration("drain_timeout", Duration::from_secs(30)),
+            health_interval: section.duration("health_interval", Duration::from_secs(1)),
         };
+        if config.health_interval > MAX_HEALTH_INTERVAL {
+            section.note(
+                "health_interval",
+                format!("must be at most {MAX_HEALTH_INTERVAL:?}: reads wait for a primary that is down several times as long"),
+            );
+        }
         let whole = config.intent_timeout + config.primary_timeout + config.publish_timeout;
         if whole >= protocol.ticket_lifetime {
             section.note(

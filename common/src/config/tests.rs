@@ -93,6 +93,7 @@ targets = ["backup"]
 listen = "nowhere"
 primary_timeout = "90s"
 drain_timeout = 5
+health_interval = "1h"
 [log]
 format = "xml"
 level = "loud=="
@@ -121,6 +122,7 @@ level = "loud=="
         "gateway.listen: must be host:port",
         "gateway.primary_timeout: intent_timeout + primary_timeout + publish_timeout is 102s",
         "gateway.drain_timeout: must be a duration",
+        "gateway.health_interval: must be at most 60s",
         "log.format: must be \"human\" or \"json\"",
         "log.level: must be a filter",
     ] {

@@ -104,7 +104,60 @@ impl RangeReader {
     /// # Errors
     /// When librdkafka refuses the configuration.
     pub fn new(kafka: &KafkaConfig) -> Result<Self, ReadError> {
-        Ok(Self { consumer: reader(kafka)? })
+        Self::of_group(kafka, READER)
+    }
+
+    /// A reader that may ask what `group` has committed. It never joins it.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the configuration.
+    pub fn of_group(kafka: &KafkaConfig, group: &str) -> Result<Self, ReadError> {
+        Ok(Self { consumer: reader(kafka, group)? })
+    }
+
+    /// The first and the next offset of each partition of a topic, as [`watermarks`].
+    ///
+    /// # Errors
+    /// When Kafka fails or does not answer, or there is no such topic.
+    pub fn watermarks(&self, topic: &str, timeout: Duration) -> Result<BTreeMap<i32, (i64, i64)>, ReadError> {
+        use rdkafka::types::RDKafkaErrorCode as Code;
+        let metadata = self.consumer.fetch_metadata(Some(topic), timeout)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let found = found.ok_or_else(|| ReadError::Missing(topic.to_owned()))?;
+        match found.error().map(Code::from) {
+            None => {}
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                return Err(ReadError::Missing(topic.to_owned()));
+            }
+            Some(code) => return Err(KafkaError::MetadataFetch(code).into()),
+        }
+        let one = |partition: i32| Ok((partition, self.consumer.fetch_watermarks(topic, partition, timeout)?));
+        found.partitions().iter().map(|partition| one(partition.id())).collect()
+    }
+
+    /// What the group of [`RangeReader::of_group`] has committed: the first offset that is not done of each of these
+    /// partitions, where it ever committed one.
+    ///
+    /// # Errors
+    /// When Kafka fails or does not answer.
+    pub fn committed(
+        &self,
+        topic: &str,
+        partitions: impl IntoIterator<Item = i32>,
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, i64>, ReadError> {
+        let mut wanted = TopicPartitionList::new();
+        for partition in partitions {
+            wanted.add_partition(topic, partition);
+        }
+        let mut committed = BTreeMap::new();
+        for element in self.consumer.committed_offsets(wanted, timeout)?.elements() {
+            element.error()?;
+            if let Offset::Offset(offset) = element.offset() {
+                committed.insert(element.partition(), offset);
+            }
+        }
+        Ok(committed)
     }
 
     /// As [`read_range`].
@@ -208,20 +261,7 @@ pub fn read_range(
 /// # Errors
 /// When Kafka fails or does not answer, or there is no such topic.
 pub fn watermarks(kafka: &KafkaConfig, topic: &str, timeout: Duration) -> Result<BTreeMap<i32, (i64, i64)>, ReadError> {
-    use rdkafka::types::RDKafkaErrorCode as Code;
-    let reader = reader(kafka)?;
-    let metadata = reader.fetch_metadata(Some(topic), timeout)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let found = found.ok_or_else(|| ReadError::Missing(topic.to_owned()))?;
-    match found.error().map(Code::from) {
-        None => {}
-        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
-            return Err(ReadError::Missing(topic.to_owned()));
-        }
-        Some(code) => return Err(KafkaError::MetadataFetch(code).into()),
-    }
-    let one = |partition: i32| Ok((partition, reader.fetch_watermarks(topic, partition, timeout)?));
-    found.partitions().iter().map(|partition| one(partition.id())).collect()
+    RangeReader::new(kafka)?.watermarks(topic, timeout)
 }
 
 /// Reads a whole topic of one partition as it is now. Blocks.
@@ -229,7 +269,7 @@ pub fn watermarks(kafka: &KafkaConfig, topic: &str, timeout: Duration) -> Result
 /// # Errors
 /// When Kafka fails or falls silent.
 pub fn read_all(kafka: &KafkaConfig, topic: &str, each: impl FnMut(LogRecord)) -> Result<(), ReadError> {
-    let (low, high) = reader(kafka)?.fetch_watermarks(topic, 0, Duration::from_secs(10))?;
+    let (low, high) = reader(kafka, READER)?.fetch_watermarks(topic, 0, Duration::from_secs(10))?;
     read_range(kafka, topic, 0, low, high, each)
 }
 
@@ -244,7 +284,7 @@ pub fn tail(
     topic: &str,
     mut each: impl FnMut(Option<LogRecord>) -> bool,
 ) -> Result<(), ReadError> {
-    let consumer = reader(kafka)?;
+    let consumer = reader(kafka, READER)?;
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&assignment)?;
@@ -300,10 +340,12 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-fn reader(kafka: &KafkaConfig) -> Result<BaseConsumer<Quiet>, KafkaError> {
-    client_config(kafka, "understudy-reader")
-        // librdkafka wants a group name; none is joined and nothing is committed.
-        .set("group.id", "understudy-reader")
+/// librdkafka wants the name of a group; none is joined and nothing is committed.
+const READER: &str = "understudy-reader";
+
+fn reader(kafka: &KafkaConfig, group: &str) -> Result<BaseConsumer<Quiet>, KafkaError> {
+    client_config(kafka, READER)
+        .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")

@@ -78,6 +78,11 @@ impl<'a> Scanner<'a> {
         start..self.at
     }
 
+    /// How far it has come.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
     /// The bytes at `range`.
     pub(crate) fn bytes(&self, range: &Range<usize>) -> &'a [u8] {
         &self.json[range.clone()]

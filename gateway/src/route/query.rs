@@ -81,6 +81,11 @@ impl Query {
         self.parameters.get(name).map(String::as_str)
     }
 
+    /// Every parameter with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Refuses every parameter that is not in `allowed`.
     ///
     /// # Errors
