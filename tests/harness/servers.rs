@@ -9,8 +9,10 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::stack::{Stack, process_lives};
 
+mod beside;
 mod nodes;
 
+pub use beside::Beside;
 pub use nodes::Nodes;
 
 /// The right to kill `kafka`, `primary` and `backup`, which all tests share.

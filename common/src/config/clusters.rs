@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::reader::{Errors, Section};
+use super::{
+    index_settings,
+    reader::{Errors, Section},
+};
 
 /// A cluster of Elasticsearch or OpenSearch.
 #[derive(Clone, Debug)]
@@ -13,6 +16,8 @@ pub struct ClusterConfig {
     pub credentials: Option<Credentials>,
     /// Settings that indices get on this cluster instead of the primary's, when it is a target.
     pub index_settings: BTreeMap<String, String>,
+    /// Whether it is used although this build was not tested with its version.
+    pub allow_untested_version: bool,
 }
 
 /// A user and his password.
@@ -89,9 +94,10 @@ fn read(mut section: Section<'_>) -> ClusterConfig {
             Err(error) => section.note("ca_file", format!("cannot read {file}: {error}")),
         }
     }
-    let index_settings = section.section("index_settings").into_texts().into_iter().collect();
+    let index_settings = index_settings::read(section.section("index_settings"));
+    let allow_untested_version = section.boolean("allow_untested_version", false);
     section.finish();
-    ClusterConfig { urls, credentials, index_settings }
+    ClusterConfig { urls, credentials, index_settings, allow_untested_version }
 }
 
 fn check_url(section: &Section<'_>, url: &str) {
