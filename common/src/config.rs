@@ -9,6 +9,7 @@
 //! The shape is that of several regions from the start; what this build does not serve yet is an error that says so.
 
 mod clusters;
+pub mod index_settings;
 mod kafka;
 mod placements;
 mod processes;

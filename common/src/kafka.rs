@@ -14,7 +14,7 @@ mod delete;
 mod publish;
 mod read;
 
-pub use admin::{TopicError, ensure_topics};
+pub use admin::{TopicError, ensure_topics, topic_settings};
 pub use client::{check_options, client_config, log_line};
 pub use delete::delete_records;
 pub use publish::{Appended, PublishError, Publisher};

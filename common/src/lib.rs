@@ -6,7 +6,7 @@
 //! bulk, record, intent, schema,  how it is written down
 //!   control, topics
 //! lag                            how far a target is behind
-//! kafka, cluster                 the two kinds of server
+//! kafka, cluster, servers        the two kinds of server, and which of them were tested
 //! log, state, observe            what is said to the one and asked of the other: tickets and effects, looks at the
 //!                                primary's cluster state, documents read back from its shards
 //! config, telemetry, admin,      what every process has
@@ -28,6 +28,7 @@ pub mod observe;
 pub mod process;
 pub mod record;
 pub mod schema;
+pub mod servers;
 pub mod shard;
 pub mod state;
 pub mod telemetry;

@@ -34,7 +34,7 @@ use crate::{
     report::Reports,
     schema::prepare::{Prepared, Preparer},
     service::BulkService,
-    source::{Beginning, Gap, Source, SourceConfig, SourceEvent, Watermarks},
+    source::{Beginning, Gap, Retention, Source, SourceConfig, SourceEvent, Watermarks},
     verdict::BulkVerdict,
     window::DocumentHasher,
 };
@@ -58,6 +58,8 @@ pub struct Parts {
     pub events: mpsc::Receiver<SourceEvent>,
     /// What logs span.
     pub watermarks: mpsc::Receiver<Vec<Watermarks>>,
+    /// How long the topic keeps records.
+    pub retention: watch::Receiver<Option<Retention>>,
     /// Where the partitions are told whose logs are looked at.
     pub assigned: watch::Sender<Vec<(i32, u64)>>,
     /// What stands behind the target's address.
@@ -108,6 +110,7 @@ struct Driver {
     source: Option<Source>,
     source_config: SourceConfig,
     assigned: watch::Sender<Vec<(i32, u64)>>,
+    retention: watch::Receiver<Option<Retention>>,
     service: Arc<BulkService>,
     preparer: Arc<Preparer>,
     letters: Arc<DeadLetters>,
@@ -150,6 +153,7 @@ pub async fn drive(parts: Parts, engine: Engine, shutdown: CancellationToken) ->
         source: Some(source),
         source_config: parts.source_config,
         assigned: parts.assigned,
+        retention: parts.retention,
         service: parts.service,
         preparer: parts.preparer,
         letters: parts.letters,
@@ -338,6 +342,7 @@ impl Driver {
 
     fn show(&mut self) {
         let statuses: Vec<_> = self.engine.status().collect();
+        self.lags.retention = *self.retention.borrow();
         let (lags, gone) = self.lags.of(&statuses, understudy_common::process::now_ms());
         self.metrics.show(&statuses, &lags, &gone);
         self.metrics.count(self.engine.tally());

@@ -1,9 +1,16 @@
-//! Which cluster stands behind the target's address. A target that is the primary itself is never written.
+//! What stands behind the target's address. A target that is the primary itself is never written, and neither is one of a
+//! version that was not tested, unless the configuration allows it.
 
 use std::time::Duration;
 
+use prometheus::IntGauge;
 use tokio::sync::mpsc;
-use understudy_common::{cluster::ClusterClient, config::KafkaConfig, control::Facts};
+use understudy_common::{
+    cluster::{CallError, ClusterClient},
+    config::{ClusterConfig, KafkaConfig},
+    control::Facts,
+    servers::{self, Judgement, Part},
+};
 
 /// What a look at the target says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +19,8 @@ pub enum Identity {
     Target(String),
     /// The primary itself.
     Primary(String),
+    /// It has nodes of a version that was not tested: it is not written.
+    Untested(String),
     /// The primary's identity is not recorded yet; no gateway has run, so there is nothing to apply.
     Unrecorded,
     /// The target does not say who it is.
@@ -20,15 +29,47 @@ pub enum Identity {
 
 const EVERY: Duration = Duration::from_secs(2);
 const ASK: Duration = Duration::from_secs(5);
+/// Of so many looks one asks for the versions of all nodes, where nothing was wrong.
+const VERSIONS: u32 = 5;
 
 /// Says what a target is, from what was found.
 #[must_use]
-pub fn judge(primary: Option<&str>, target: Result<String, String>) -> Identity {
-    match (primary, target) {
-        (_, Err(reason)) => Identity::Silent(reason),
-        (None, Ok(_)) => Identity::Unrecorded,
-        (Some(primary), Ok(target)) if primary == target => Identity::Primary(target),
-        (Some(_), Ok(target)) => Identity::Target(target),
+pub fn judge(primary: Option<&str>, target: Result<String, String>, untested: Option<String>) -> Identity {
+    match (primary, target, untested) {
+        (_, Err(reason), _) => Identity::Silent(reason),
+        (None, Ok(_), _) => Identity::Unrecorded,
+        (Some(primary), Ok(target), _) if primary == target => Identity::Primary(target),
+        (Some(_), Ok(_), Some(reason)) => Identity::Untested(reason),
+        (Some(_), Ok(target), None) => Identity::Target(target),
+    }
+}
+
+/// A target, as it is looked at.
+pub struct Watched {
+    /// The way to it.
+    pub client: ClusterClient,
+    /// Its configuration.
+    pub config: ClusterConfig,
+    /// 1 while it has nodes of an untested version.
+    pub untested: IntGauge,
+}
+
+impl Watched {
+    /// Why its version must not be written; `None` where it may.
+    async fn version(&self) -> Result<Option<String>, CallError> {
+        let judgement = servers::look(&self.client, &self.config, Part::Target, ASK).await?;
+        let known = self.untested.get() != 0;
+        self.untested.set(i64::from(judgement != Judgement::Tested));
+        match judgement {
+            Judgement::Tested => Ok(None),
+            Judgement::Allowed(what) => {
+                if !known {
+                    tracing::warn!(what, "an untested version is used, as the configuration allows");
+                }
+                Ok(None)
+            }
+            Judgement::Refused(reason) => Ok(Some(reason)),
+        }
     }
 }
 
@@ -37,11 +78,12 @@ pub async fn watch(
     kafka: KafkaConfig,
     control: String,
     primary: String,
-    client: ClusterClient,
+    target: Watched,
     found: mpsc::Sender<Identity>,
 ) {
     let mut known = None;
     let mut last = None;
+    let mut looks = 0;
     while !found.is_closed() {
         // The record is read anew for as long as it keeps the target from being written.
         if !matches!(last, Some(Identity::Target(_) | Identity::Silent(_))) || known.is_none() {
@@ -51,8 +93,16 @@ pub async fn watch(
                 known = Some(uuid);
             }
         }
-        let target = client.cluster_uuid(ASK).await.map_err(|error| error.to_string());
-        let identity = judge(known.as_deref(), target);
+        let mut uuid = target.client.cluster_uuid(ASK).await.map_err(|error| error.to_string());
+        let mut untested = None;
+        if uuid.is_ok() && (looks % VERSIONS == 0 || !matches!(last, Some(Identity::Target(_)))) {
+            match target.version().await {
+                Ok(found) => untested = found,
+                Err(error) => uuid = Err(error.to_string()),
+            }
+        }
+        looks += 1;
+        let identity = judge(known.as_deref(), uuid, untested);
         last = Some(identity.clone());
         if found.send(identity).await.is_err() {
             return;
@@ -78,10 +128,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_another_cluster_is_a_target() {
-        assert_eq!(judge(Some("a"), Ok("b".into())), Identity::Target("b".into()));
-        assert_eq!(judge(Some("a"), Ok("a".into())), Identity::Primary("a".into()));
-        assert_eq!(judge(None, Ok("b".into())), Identity::Unrecorded);
-        assert_eq!(judge(Some("a"), Err("x".into())), Identity::Silent("x".into()));
+    fn only_another_cluster_of_a_tested_version_is_a_target() {
+        let old = || Some("old".to_owned());
+        assert_eq!(judge(Some("a"), Ok("b".into()), None), Identity::Target("b".into()));
+        assert_eq!(judge(Some("a"), Ok("b".into()), old()), Identity::Untested("old".into()));
+        assert_eq!(judge(Some("a"), Ok("a".into()), old()), Identity::Primary("a".into()));
+        assert_eq!(judge(None, Ok("b".into()), None), Identity::Unrecorded);
+        assert_eq!(judge(Some("a"), Err("x".into()), None), Identity::Silent("x".into()));
     }
 }

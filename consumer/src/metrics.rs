@@ -18,6 +18,10 @@ pub struct Metrics {
     pub bulk_actions: Histogram,
     /// Whether the target may be written: it answers, and is not the primary.
     pub target_up: Gauge,
+    /// Whether the target has nodes of an untested version.
+    pub target_untested: IntGauge,
+    /// How many bytes bulks have.
+    pub bulk_bytes: Histogram,
     /// Whether the target is the primary itself.
     pub target_is_primary: IntGauge,
     /// The most actions of a bulk as it is now.
@@ -25,6 +29,8 @@ pub struct Metrics {
     target: String,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
+    oldest_unapplied: Gauge,
+    headroom: GaugeVec,
     committed_offset: IntGaugeVec,
     end_offset: IntGaugeVec,
     effects: IntCounterVec,
@@ -46,6 +52,9 @@ pub struct Lag {
     pub seconds: f64,
     /// The end of the log.
     pub end: i64,
+    /// Seconds until retention may delete something that is not applied: infinite where nothing is ever deleted; `None`
+    /// where the topic's retention is not known yet.
+    pub headroom: Option<f64>,
 }
 
 /// An index waits until this is dropped.
@@ -69,6 +78,7 @@ impl Metrics {
         let r = &registry;
         let constant = |opts: Opts| opts.const_label("target", target);
         let seconds = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let bytes = prometheus::exponential_buckets(1_024.0, 4.0, 9)?;
         let actions = vec![1.0, 5.0, 20.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 20_000.0];
         let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
             let opts = HistogramOpts::new(name, help).buckets(buckets).const_label("target", target);
@@ -80,6 +90,11 @@ impl Metrics {
         let metrics = Self {
             bulk_seconds: histogram("understudy_bulk_seconds", "Time from sending a bulk to its answer", seconds)?,
             bulk_actions: histogram("understudy_bulk_actions", "Actions of a bulk", actions)?,
+            bulk_bytes: histogram("understudy_bulk_bytes", "Bytes of a bulk", bytes)?,
+            target_untested: gauge(
+                "understudy_target_untested_version",
+                "1 while the target has nodes of a version that was not tested: it is not written, unless the configuration allows it",
+            )?,
             target_up: registered(
                 r,
                 Gauge::with_opts(constant(Opts::new("understudy_target_up", "1 while the target answers")))?,
@@ -99,6 +114,23 @@ impl Metrics {
                     Opts::new(
                         "understudy_lag_seconds",
                         "Age of the oldest record that is not applied; 0 when there is none",
+                    ),
+                    &PARTITION,
+                )?,
+            )?,
+            oldest_unapplied: registered(
+                r,
+                Gauge::with_opts(constant(Opts::new(
+                    "understudy_oldest_unapplied_seconds",
+                    "Age of the oldest effect that is not applied, of all partitions of this process; 0 when there is none",
+                )))?,
+            )?,
+            headroom: registered(
+                r,
+                GaugeVec::new(
+                    Opts::new(
+                        "understudy_retention_headroom_seconds",
+                        "Time until Kafka's retention may delete a record that is not applied: append time of the oldest one + retention.ms - now; +Inf where the topic keeps everything, negative when it is too late",
                     ),
                     &PARTITION,
                 )?,
@@ -175,12 +207,16 @@ impl Metrics {
                 self.lag_records.with_label_values(&labels).set(lag.records);
                 self.lag_seconds.with_label_values(&labels).set(lag.seconds);
                 self.end_offset.with_label_values(&labels).set(lag.end);
+                if let Some(headroom) = lag.headroom {
+                    self.headroom.with_label_values(&labels).set(headroom);
+                }
             }
             for reason in StopReason::ALL {
                 let stopped = i64::from(status.stopped == Some(reason));
                 self.stopped.with_label_values(&[target, name.as_str(), reason.name()]).set(stopped);
             }
         }
+        self.oldest_unapplied.set(lags.values().map(|lag| lag.seconds).fold(0.0, f64::max));
         self.window_documents.set(partitions.iter().map(|status| status.window as i64).sum());
         self.partitions_assigned.set(partitions.len() as i64);
         self.partitions_unsettled.set(partitions.iter().filter(|status| status.unsettled).count() as i64);
@@ -199,6 +235,7 @@ impl Metrics {
         // What was never shown cannot be removed, which is as good.
         let _ = self.lag_records.remove_label_values(&labels);
         let _ = self.lag_seconds.remove_label_values(&labels);
+        let _ = self.headroom.remove_label_values(&labels);
         let _ = self.committed_offset.remove_label_values(&labels);
         let _ = self.end_offset.remove_label_values(&labels);
         for reason in StopReason::ALL {
@@ -213,4 +250,48 @@ fn registered<C: prometheus::core::Collector + Clone + 'static>(
 ) -> prometheus::Result<C> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everything has a help text and labels of a bounded number, and what is gone is shown no more.
+    #[test]
+    fn every_metric_is_explained_and_bounded() {
+        let metrics = Metrics::new("backup").unwrap();
+        crate::reconciler::register_metrics(&metrics.registry);
+        let status = PartitionStatus {
+            partition: 3,
+            generation: 1,
+            done: Some(4),
+            committed: Some(4),
+            oldest_ms: None,
+            window: 0,
+            stopped: None,
+            unsettled: false,
+        };
+        let lag = Lag { records: 1, seconds: 2.0, end: 5, headroom: Some(f64::INFINITY) };
+        metrics.show(&[status], &BTreeMap::from([(3, lag)]), &[]);
+        let families = metrics.registry.gather();
+        assert!(families.len() > 25, "{}", families.len());
+        for family in &families {
+            assert!(family.name().starts_with("understudy_") && family.help().len() > 10, "{}", family.name());
+            for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
+                let known = ["target", "partition", "verdict", "reason", "found"];
+                assert!(known.contains(&label.name()), "{} has the label {}", family.name(), label.name());
+            }
+        }
+        let shown =
+            |metrics: &Metrics| prometheus::TextEncoder::new().encode_to_string(&metrics.registry.gather()).unwrap();
+        let text = shown(&metrics);
+        for line in [
+            "understudy_retention_headroom_seconds{partition=\"3\",target=\"backup\"} inf",
+            "understudy_oldest_unapplied_seconds{target=\"backup\"} 2",
+        ] {
+            assert!(text.to_lowercase().contains(line), "{line} is not in {text}");
+        }
+        metrics.show(&[], &BTreeMap::new(), &[3]);
+        assert!(!shown(&metrics).contains("partition=\"3\""));
+    }
 }

@@ -95,6 +95,12 @@ impl Reconciler {
     }
 }
 
+/// Registers the metrics of a reconciler, for a test of what the process shows.
+#[cfg(test)]
+pub(crate) fn register_metrics(registry: &Registry) {
+    ReconcilerMetrics::new(registry).expect("names are unique");
+}
+
 /// The longest pause before what was not known is looked at again.
 const PAUSE: Duration = Duration::from_secs(5);
 

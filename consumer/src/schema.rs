@@ -22,7 +22,6 @@ use std::{
 };
 
 use bytes::Bytes;
-pub(crate) use settings::{SHAPE, full_name};
 use tokio::sync::watch;
 use understudy_common::schema::IndexSchema;
 

@@ -65,6 +65,7 @@ impl BulkService {
             return BulkVerdict::Withdrawn;
         }
         let timer = self.metrics.bulk_seconds.start_timer();
+        self.metrics.bulk_bytes.observe(body.len() as f64);
         self.metrics.bulk_actions.observe(bulk.effects.len() as f64);
         let verdict = match self.client.call(Method::POST, &self.path, Some(body), self.timeout).await {
             Ok(answer) => {

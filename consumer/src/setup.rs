@@ -34,7 +34,7 @@ use crate::{
     reconciler::Reconciler,
     reference::{Recorded, References},
     report::Reports,
-    schema::{self, SchemaStore, follow, prepare::Preparer},
+    schema::{SchemaStore, follow, prepare::Preparer},
     service::BulkService,
     source::{self, Source, SourceConfig},
     window::DocumentHasher,
@@ -78,15 +78,6 @@ pub fn check(config: &Config, target: &str) -> Result<(), Vec<String>> {
         let targets: Vec<&str> =
             config.placements.iter().flat_map(|placement| &placement.targets).map(String::as_str).collect();
         errors.push(format!("--target: must be a target of a placement ({}), not {target:?}", targets.join(", ")));
-    }
-    if let Some(cluster) = config.clusters.get(target) {
-        for name in cluster.index_settings.keys() {
-            if schema::SHAPE.contains(&schema::full_name(name).as_str()) {
-                errors.push(format!(
-                    "clusters.{target}.index_settings.{name}: is the primary's: with another value documents would fall into other shards"
-                ));
-            }
-        }
     }
     if let Err(error) = source::check(&config.kafka) {
         errors.push(format!("kafka.options: {error}"));
@@ -177,9 +168,16 @@ async fn consume(
     let (assigned, assigned_now) = watch::channel(Vec::new());
     let (spans, watermarks) = mpsc::channel(1);
     let watching = tokio::spawn(source::watch(source_config.clone(), assigned_now, spans));
+    let (retentions, retention) = watch::channel(None);
+    let keeping = tokio::spawn(source::watch_retention(source_config.clone(), retentions));
     let (identities, identity) = mpsc::channel(1);
+    let watched = identity::Watched {
+        client: client.clone(),
+        config: config.clusters[target].clone(),
+        untested: metrics.target_untested.clone(),
+    };
     let (kafka, control, primary) = (config.kafka.clone(), topics.control(), placement.primary.clone());
-    let identifying = tokio::spawn(identity::watch(kafka, control, primary, client.clone(), identities));
+    let identifying = tokio::spawn(identity::watch(kafka, control, primary, watched, identities));
 
     let (event_sender, events) = mpsc::channel(EVENTS);
     let source = Source::start(&source_config, event_sender)?;
@@ -198,6 +196,7 @@ async fn consume(
         source,
         events,
         watermarks,
+        retention,
         assigned,
         identity,
         service: Arc::new(BulkService::new(
@@ -249,7 +248,7 @@ async fn consume(
             Err(ConsumerError::ReconcilerEnded(reason))
         }
     };
-    for task in [watching, identifying, appending] {
+    for task in [watching, keeping, identifying, appending] {
         task.abort();
     }
     result

@@ -12,6 +12,7 @@
 //! revocation, which waits for the bulk under way, up to a limit.
 
 mod group;
+mod retention;
 mod start;
 mod watermarks;
 
@@ -27,6 +28,7 @@ use std::{
 use bytes::Bytes;
 pub use group::{Source, SourceConfig};
 use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
+pub use retention::{Retention, watch as watch_retention};
 pub use start::{Beginning, Gap, begin};
 use understudy_common::{
     config::KafkaConfig,
@@ -128,7 +130,8 @@ pub(crate) fn member_config(kafka: &KafkaConfig, name: &str, group: &str) -> Cli
     for (option, value) in [
         // A member that died is noticed within this time.
         ("session.timeout.ms", "15000"),
-        ("heartbeat.interval.ms", "2000"),
+        // That another one left is heard with the next heartbeat, and its partitions stand still until then.
+        ("heartbeat.interval.ms", "500"),
         ("fetch.wait.max.ms", "100"),
         // A full queue or an error is looked at again soon; the defaults cost throughput and seconds.
         ("fetch.queue.backoff.ms", "20"),

@@ -1,4 +1,5 @@
-//! Whether the gateway may take writes: topics are as they must be, and roles are what Kafka says they are.
+//! Whether the gateway may take writes: topics are as they must be, roles are what Kafka says they are, and the primary is of
+//! a version that was tested.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -12,6 +13,7 @@ use understudy_common::{
     control::{self, ClusterRecord, Facts, PlacementRecord, TopicRecord, key},
     kafka::ensure_topics,
     log::Log,
+    servers::{self, Judgement, Part},
     state::StateId,
     topics::{TopicSpec, Topics},
 };
@@ -51,6 +53,8 @@ pub struct Gate {
 
 const RETRY: Duration = Duration::from_millis(500);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often the primary is asked for the versions of its nodes: one may be upgraded.
+const VERSIONS: Duration = Duration::from_secs(5);
 
 impl Default for Gate {
     fn default() -> Self {
@@ -71,8 +75,9 @@ impl Gate {
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    /// Tries until everything is as it must be, then opens.
-    pub async fn open(
+    /// Tries until everything is as it must be, and opens. From then on it is closed while the primary has nodes of an
+    /// untested version. Ends with `stop`.
+    pub async fn keep(
         &self,
         config: &Config,
         log: &Log,
@@ -82,7 +87,7 @@ impl Gate {
     ) {
         let mut said = String::new();
         while !stop.is_cancelled() {
-            match prepare(config, log, primary).await {
+            match prepare(config, log, primary, metrics).await {
                 Ok(None) => continue,
                 Ok(Some(placement)) => {
                     tracing::info!(
@@ -91,8 +96,10 @@ impl Gate {
                         epoch = placement.epoch,
                         "writes are open"
                     );
-                    self.set(Ok(Arc::new(placement)));
+                    let placement = Arc::new(placement);
+                    self.set(Ok(placement.clone()));
                     metrics.writes_open.set(1);
+                    self.watch_versions(config, &placement, primary, metrics, stop).await;
                     return;
                 }
                 Err(reason) => {
@@ -103,19 +110,87 @@ impl Gate {
                     self.set(Err(reason));
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(RETRY) => {}
-                () = stop.cancelled() => {}
+            pause(RETRY, stop).await;
+        }
+    }
+
+    /// Closes while the primary has nodes of an untested version. A primary that does not answer says nothing of itself.
+    async fn watch_versions(
+        &self,
+        config: &Config,
+        placement: &Arc<Placement>,
+        primary: &ClusterClient,
+        metrics: &Metrics,
+        stop: &CancellationToken,
+    ) {
+        let mut closed = false;
+        loop {
+            pause(VERSIONS, stop).await;
+            if stop.is_cancelled() {
+                return;
             }
+            match check_version(config, primary, metrics).await {
+                Ok(()) if closed => {
+                    tracing::info!("every node of the primary is of a tested version; writes are open");
+                    self.set(Ok(placement.clone()));
+                }
+                Err(Version::Refused(reason)) if !closed => {
+                    tracing::error!(reason, "writes are refused");
+                    self.set(Err(reason));
+                }
+                Err(Version::Unknown(_)) => continue,
+                _ => {}
+            }
+            closed = self.placement().is_err();
+            metrics.writes_open.set(i64::from(!closed));
         }
     }
 }
 
+async fn pause(time: Duration, stop: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(time) => {}
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Why the version of the primary lets no write pass.
+#[derive(Debug, thiserror::Error)]
+enum Version {
+    #[error("{0}")]
+    Refused(String),
+    #[error("which versions the primary's nodes have is not known yet: {0}")]
+    Unknown(String),
+}
+
+async fn check_version(config: &Config, primary: &ClusterClient, metrics: &Metrics) -> Result<(), Version> {
+    let look = servers::look(primary, &config.clusters[primary.name()], Part::Primary, PROBE_TIMEOUT).await;
+    let judgement = look.map_err(|error| Version::Unknown(error.to_string()))?;
+    let known = metrics.untested_version.get() != 0;
+    metrics.untested_version.set(i64::from(judgement != Judgement::Tested));
+    match judgement {
+        Judgement::Tested => Ok(()),
+        Judgement::Allowed(what) => {
+            if !known {
+                tracing::warn!(what, "an untested version is used, as the configuration allows");
+            }
+            Ok(())
+        }
+        Judgement::Refused(reason) => Err(Version::Refused(reason)),
+    }
+}
+
 /// Checks everything; `None` when something was written for the first time, and has to be read back.
-async fn prepare(config: &Config, log: &Log, primary: &ClusterClient) -> Result<Option<Placement>, String> {
+async fn prepare(
+    config: &Config,
+    log: &Log,
+    primary: &ClusterClient,
+    metrics: &Metrics,
+) -> Result<Option<Placement>, String> {
     let placement = &config.placements[0];
     let specs = Topics::new(&config.kafka.topic_prefix).specs(&config.kafka, &placement.targets);
     ensure_topics(&config.kafka, &specs).await.map_err(|error| error.to_string())?;
+    check_version(config, primary, metrics).await.map_err(|error| error.to_string())?;
     let mut found = look(config).await?;
     check_partitions(log, &mut found, &specs).await?;
     let epoch = check_roles(log, &mut found, placement).await?;

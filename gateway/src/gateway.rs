@@ -124,9 +124,9 @@ impl Gateway {
         Ok((gateway, waiting))
     }
 
-    /// Opens the gate as soon as it may be.
+    /// Opens the gate as soon as it may be, and closes it while it must be. Ends with `stop`.
     pub async fn open(&self, config: &Config, stop: &CancellationToken) {
-        self.gate.open(config, &self.log, &self.primary, &self.metrics, stop).await;
+        self.gate.keep(config, &self.log, &self.primary, &self.metrics, stop).await;
     }
 
     /// Settles an intent, off the reply's path.

@@ -35,6 +35,8 @@ pub struct Metrics {
     pub cluster_up: IntGaugeVec,
     /// Reads that targets answered while the primary was down, by cluster.
     pub standby_reads: IntCounterVec,
+    /// Whether the primary has nodes of an untested version.
+    pub untested_version: IntGauge,
 }
 
 impl Metrics {
@@ -100,7 +102,11 @@ impl Metrics {
             )),
             writes_open: register!(IntGauge::new(
                 "understudy_writes_open",
-                "1 when the gateway takes writes, 0 while Kafka or its topics are not ready"
+                "1 when the gateway takes writes, 0 while Kafka or its topics are not ready, or the primary is of an untested version"
+            )),
+            untested_version: register!(IntGauge::new(
+                "understudy_primary_untested_version",
+                "1 while the primary has nodes of a version that was not tested: writes are refused, unless the configuration allows it"
             )),
             cluster_up: register!(IntGaugeVec::new(
                 Opts::new(

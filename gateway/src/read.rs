@@ -104,7 +104,9 @@ async fn instead(
         let refusal = refuse(error.to_string());
         match error {
             CallError::NotSent { .. } => refusal,
-            CallError::Unanswered { .. } | CallError::TooLarge { .. } => Refusal { status: StatusCode::BAD_GATEWAY, ..refusal },
+            CallError::Unanswered { .. } | CallError::TooLarge { .. } => {
+                Refusal { status: StatusCode::BAD_GATEWAY, ..refusal }
+            }
         }
     })?;
     let mut response = match read.kind {

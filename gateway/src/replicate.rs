@@ -10,6 +10,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
+use futures::future::join_all;
 use hyper::{
     StatusCode,
     header::{HeaderMap, HeaderValue},
@@ -357,8 +358,11 @@ async fn publish(
     let effects: Vec<Effect> =
         decision.effects.iter().map(|effect| effect.fitting(gateway.limits.record_bytes)).collect();
     let records = record::encode(&provenance, &decision.indices, &effects, placement.partitions, RECORD_BYTES);
-    for target in &placement.targets {
-        gateway.log.effects(target, ticket, &records).await?;
+    // At once, so that several targets take no longer than one; all are waited for, for the worst says what follows.
+    let published = placement.targets.iter().map(|target| gateway.log.effects(target, ticket, &records));
+    let failed: Vec<EffectsError> = join_all(published).await.into_iter().filter_map(Result::err).collect();
+    if let Some(error) = failed.into_iter().min_by_key(|error| !matches!(error, EffectsError::Void { .. })) {
+        return Err(error.into());
     }
     let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
     for effect in &effects {

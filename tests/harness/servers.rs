@@ -9,9 +9,11 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::stack::{Stack, process_lives};
 
+mod beside;
 mod nodes;
 mod secured;
 
+pub use beside::Beside;
 pub use nodes::Nodes;
 pub use secured::{Authority, Secured};
 

@@ -28,6 +28,8 @@ pub struct Stage {
     prefix: String,
     folder: PathBuf,
     settings: BTreeMap<String, String>,
+    /// The addresses of its clusters, by their names: the primary, and every target.
+    clusters: BTreeMap<String, String>,
     gateways: AtomicUsize,
     consumers: AtomicUsize,
 }
@@ -54,6 +56,7 @@ impl Stage {
             stack,
             folder,
             settings: BTreeMap::new(),
+            clusters: BTreeMap::new(),
             gateways: AtomicUsize::new(0),
             consumers: AtomicUsize::new(0),
             prefix: prefix.clone(),
@@ -63,8 +66,8 @@ impl Stage {
             .set("kafka.replication_factor", 1)
             .set("kafka.partitions", 3)
             .set("kafka.topic_prefix", prefix.clone())
-            .set("clusters.primary.urls", vec![primary])
-            .set("clusters.backup.urls", vec![backup])
+            .with_cluster("primary", &primary)
+            .with_cluster("backup", &backup)
             .set("unplaced_writes", "refuse")
             // Whoever takes over from a process that was killed holds its commits back for so long.
             .set("protocol.linger", "2s")
@@ -72,12 +75,44 @@ impl Stage {
                 "log.level",
                 "info,understudy_gateway=debug,understudy_consumer=debug,understudy_consumer::source=trace",
             )
-            .set_raw(
-                "placements",
-                format!(
-                    "[{{name = \"stage\", indices = \"{prefix}-*\", primary = \"primary\", targets = [\"backup\"]}}]"
-                ),
-            )
+    }
+
+    /// Has another server be the cluster of this name: `primary`, `backup`, or one more target.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn with_cluster(mut self, name: &str, address: &str) -> Self {
+        self.clusters.insert(name.to_owned(), address.to_owned());
+        let targets: Vec<&str> = self.targets().collect();
+        let (prefix, targets) = (&self.prefix, Value::from(targets));
+        let placement =
+            format!("[{{name = \"stage\", indices = \"{prefix}-*\", primary = \"primary\", targets = {targets}}}]");
+        self.set(&format!("clusters.{name}.urls"), vec![address]).set_raw("placements", placement)
+    }
+
+    /// Has another Kafka, `host:port`, for everything.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn with_kafka(mut self, address: &str) -> Self {
+        self.kafka = Kafka::new(address);
+        self.set("kafka.bootstrap_servers", vec![address])
+    }
+
+    /// The names of its targets.
+    fn targets(&self) -> impl Iterator<Item = &str> {
+        self.clusters.keys().map(String::as_str).filter(|name| *name != "primary")
+    }
+
+    /// A cluster by its name.
+    ///
+    /// # Panics
+    /// When there is none of that name.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Http {
+        Http::new(self.clusters.get(name).unwrap_or_else(|| panic!("there is no cluster {name}")))
     }
 
     /// Sets a key of the configuration, such as `gateway.intent_timeout`. Processes that run do not hear of it.
@@ -142,13 +177,13 @@ impl Stage {
     /// The primary itself.
     #[must_use]
     pub fn primary(&self) -> Http {
-        Http::new(&self.stack.address("primary"))
+        self.cluster("primary")
     }
 
     /// The backup itself.
     #[must_use]
     pub fn backup(&self) -> Http {
-        Http::new(&self.stack.address("backup"))
+        self.cluster("backup")
     }
 
     /// A client that connects to a gateway.
@@ -192,12 +227,20 @@ impl Stage {
     /// # Panics
     /// When it does not start.
     pub async fn consumer(&self) -> Process {
+        self.consumer_of("backup").await
+    }
+
+    /// Starts a consumer of a target.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn consumer_of(&self, target: &str) -> Process {
         let name = format!("consumer-{}", self.consumers.fetch_add(1, Ordering::Relaxed) + 1);
         let admin = free_address();
         let environment =
             [("UNDERSTUDY_CONSUMER__NAME", name.clone()), ("UNDERSTUDY_CONSUMER__ADMIN_LISTEN", admin.clone())];
         let mut recipe = self.recipe("understudy-consumer", &name, environment.into(), &admin);
-        recipe.arguments.extend(["--target".to_owned(), "backup".to_owned()]);
+        recipe.arguments.extend(["--target".to_owned(), target.to_owned()]);
         started(Process::start(&name, recipe).await)
     }
 
@@ -250,7 +293,7 @@ impl Stage {
     pub async fn create_topics(&self) {
         let config = Config::load_with(&self.config(), std::collections::HashMap::new());
         let config = config.unwrap_or_else(|errors| panic!("{errors}"));
-        let specs = Topics::new(&self.prefix).specs(&config.kafka, &["backup".to_owned()]);
+        let specs = Topics::new(&self.prefix).specs(&config.kafka, &config.placements[0].targets);
         eventually(Duration::from_secs(20), "topics are there", async || ensure_topics(&config.kafka, &specs).await)
             .await;
     }
@@ -326,13 +369,17 @@ impl Stage {
     /// # Panics
     /// When they do not.
     pub async fn wait_drained_within(&self, within: Duration) {
-        let topic = self.topic("target.backup");
-        let drained = async || match self.kafka.lag(&self.group(), &topic).await {
+        self.wait_target_drained("backup", within).await;
+    }
+
+    async fn wait_target_drained(&self, target: &str, within: Duration) {
+        let topics = Topics::new(&self.prefix);
+        let drained = async || match self.kafka.lag(&topics.group(target), &topics.target(target)).await {
             Ok(0) => Ok(()),
             Ok(lag) => Err(format!("{lag} records are not committed")),
             Err(error) => Err(format!("{error:#}")),
         };
-        eventually(within, "the consumers have drained the topic", drained).await;
+        eventually(within, &format!("the consumers of {target} have drained its topic"), drained).await;
     }
 
     /// Compares an index on both sides as it is now: documents, their versions, mappings.
@@ -340,10 +387,14 @@ impl Stage {
     /// # Panics
     /// When they differ; the message has the first differences.
     pub async fn assert_equal(&self, index: &str) {
-        let found = differences(&self.primary(), &self.backup(), index).await;
+        self.assert_target_equal("backup", index).await;
+    }
+
+    async fn assert_target_equal(&self, target: &str, index: &str) {
+        let found = differences(&self.primary(), &self.cluster(target), index).await;
         let found = found.unwrap_or_else(|error| panic!("{index}: {error:#}"));
         let first: String = found.iter().take(8).map(|difference| format!("\n  {difference}")).collect();
-        assert!(found.is_empty(), "{index}: {} differences between primary and backup:{first}", found.len());
+        assert!(found.is_empty(), "{index}: {} differences between primary and {target}:{first}", found.len());
     }
 
     /// Waits until the topic is drained, then compares.
@@ -354,6 +405,15 @@ impl Stage {
         self.wait_drained().await;
         self.assert_equal(index).await;
     }
+
+    /// As [`Stage::assert_converges`], for any target.
+    ///
+    /// # Panics
+    /// When its topic is not drained, or the sides differ.
+    pub async fn assert_target_converges(&self, target: &str, index: &str) {
+        self.wait_target_drained(target, FOLLOW).await;
+        self.assert_target_equal(target, index).await;
+    }
 }
 
 fn started(process: anyhow::Result<Process>) -> Process {
@@ -362,7 +422,10 @@ fn started(process: anyhow::Result<Process>) -> Process {
 
 /// An address of this machine where nobody listens. Its port is none that the kernel would give to a connection while the
 /// process that has it is started anew (from 32768 on).
-fn free_address() -> String {
+///
+/// # Panics
+/// When every port is taken.
+pub fn free_address() -> String {
     let random = || u16::from_str_radix(&understudy_common::process::random_id()[..4], 16).expect("four digits");
     let addresses = std::iter::repeat_with(|| format!("127.0.0.1:{}", 16_384 + random() % 16_384));
     let free = |address: &String| TcpListener::bind(address).is_ok();

@@ -5,7 +5,10 @@ use std::{
     fmt,
 };
 
-use super::reader::{Errors, Section};
+use super::{
+    index_settings,
+    reader::{Errors, Section},
+};
 use crate::tls::{ClientFiles, IdentityFiles, Material, Reloading};
 
 /// A cluster of Elasticsearch or OpenSearch.
@@ -19,6 +22,8 @@ pub struct ClusterConfig {
     pub credentials: Option<Credentials>,
     /// Settings that indices get on this cluster instead of the primary's, when it is a target.
     pub index_settings: BTreeMap<String, String>,
+    /// Whether it is used although this build was not tested with its version.
+    pub allow_untested_version: bool,
 }
 
 /// A user and his password.
@@ -91,9 +96,10 @@ fn read(mut section: Section<'_>) -> ClusterConfig {
     }
     let credentials = read_credentials(&mut section);
     let tls = read_tls(&mut section, &urls);
-    let index_settings = section.section("index_settings").into_texts().into_iter().collect();
+    let index_settings = index_settings::read(section.section("index_settings"));
+    let allow_untested_version = section.boolean("allow_untested_version", false);
     section.finish();
-    ClusterConfig { urls, tls, credentials, index_settings }
+    ClusterConfig { urls, tls, credentials, index_settings, allow_untested_version }
 }
 
 fn check_url(section: &Section<'_>, url: &str) {

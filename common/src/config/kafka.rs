@@ -47,6 +47,10 @@ const RESERVED: [&str; 16] = [
     "client.id",
 ];
 
+/// Options that name a file, which librdkafka reads when a client begins.
+const FILES: [&str; 5] =
+    ["ssl.ca.location", "ssl.certificate.location", "ssl.key.location", "ssl.keystore.location", "ssl.crl.location"];
+
 impl KafkaConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let bootstrap_servers = section.texts("bootstrap_servers");
@@ -99,6 +103,14 @@ fn read_options(section: Section<'_>) -> BTreeMap<String, String> {
         section.into_texts().into_iter().map(|(name, value)| (name.replace('_', "."), value)).collect();
     for name in RESERVED.iter().filter(|name| options.contains_key(**name)) {
         errors.note(&format!("{path}.\"{name}\""), "is decided by Understudy and cannot be set");
+    }
+    for (name, file) in FILES.iter().filter_map(|name| Some((name, options.get(*name)?))) {
+        // A word of librdkafka's: look where systems keep theirs.
+        if file != "probe"
+            && let Err(error) = std::fs::metadata(file)
+        {
+            errors.note(&format!("{path}.\"{name}\""), format!("cannot read {file}: {error}"));
+        }
     }
     options
 }

@@ -128,9 +128,6 @@ fn read(mut section: Section<'_>, clusters: &BTreeMap<String, ClusterConfig>) ->
     if targets.is_empty() {
         section.note("targets", format!("must name at least one of the clusters ({known})"));
     }
-    if targets.len() > 1 {
-        section.note("targets", "several targets are not served yet; give one");
-    }
     for (place, target) in targets.iter().enumerate() {
         if !clusters.contains_key(target) {
             section.note("targets", format!("must be of the clusters ({known}), and {target:?} is not"));

@@ -72,6 +72,7 @@ replication_factor = 3
 min_insync_replicas = 1
 [kafka.options]
 acks = "0"
+"ssl.ca.location" = "/does/not/exist"
 [clusters.Primary]
 urls = ["https://es:9200", "http://es:9201"]
 ca_file = "/no/ca.pem"
@@ -80,6 +81,12 @@ password_file = "/does/not/exist"
 urls = ["http://a:1", "ftp://b", "http://a:1/"]
 cert_file = "/no/cert.pem"
 colour = "red"
+allow_untested_version = "perhaps"
+[clusters.backup.index_settings]
+number_of_shards = 2
+"index.mapping.total_fields.limit" = 10
+number_of_replicas = 1
+"index.number_of_replicas" = 2
 [[placements]]
 indices = "Logs"
 primary = "nobody"
@@ -113,6 +120,11 @@ level = "loud=="
         "clusters.backup.cert_file: is for https addresses",
         "clusters.backup.urls: \"ftp://b\" is no address",
         "clusters.backup.colour: unknown key; known here: urls",
+        "clusters.backup.allow_untested_version: must be true or false",
+        "clusters.backup.index_settings.number_of_shards: is the primary's",
+        "clusters.backup.index_settings.index.mapping.total_fields.limit: is the primary's",
+        "clusters.backup.index_settings.number_of_replicas: is the same setting as index.number_of_replicas",
+        "kafka.options.\"ssl.ca.location\": cannot read /does/not/exist",
         "placements[0].indices: must be a pattern",
         "placements[0].primary: must be one of the clusters (Primary, backup), not \"nobody\"",
         "placements[0].targets: \"backup\" stands twice",
@@ -163,6 +175,16 @@ fn an_empty_file_is_told_what_is_needed() {
     for key in ["kafka.bootstrap_servers", "clusters", "placements"] {
         assert!(errors.iter().any(|error| error.starts_with(key)), "{key}: {errors:?}");
     }
+}
+
+#[test]
+fn a_primary_may_have_several_targets() {
+    let two = GOOD.replace("targets = [\"backup\"]", "targets = [\"backup\", \"third\"]");
+    assert!(errors(&two)[0].contains("\"third\" is not"));
+    let two = format!("{two}\n[clusters.third]\nurls = [\"http://c:9200\"]\nallow_untested_version = true\n");
+    let config = Config::parse(&two, HashMap::new()).unwrap();
+    assert_eq!(config.placements[0].targets, ["backup", "third"]);
+    assert!(config.clusters["third"].allow_untested_version && !config.clusters["backup"].allow_untested_version);
 }
 
 #[test]

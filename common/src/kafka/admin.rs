@@ -8,11 +8,13 @@ use std::{
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    client::DefaultClientContext,
     types::RDKafkaErrorCode,
 };
 
-use super::{client_config, read_all};
+use super::{
+    client::{Failures, client_config},
+    read_all,
+};
 use crate::{
     config::KafkaConfig,
     control::key,
@@ -27,6 +29,14 @@ pub enum TopicError {
     /// Kafka could not be asked; it may be asked again.
     #[error("cannot reach Kafka: {0}")]
     Unreachable(#[from] rdkafka::error::KafkaError),
+    /// Connections to Kafka fail, and it is known why; it may be asked again.
+    #[error("cannot reach Kafka: {reason} ({error})")]
+    NoConnection {
+        /// What the call ended with.
+        error: rdkafka::error::KafkaError,
+        /// What the client says of its connections.
+        reason: String,
+    },
     /// A topic was created a moment ago and is not known everywhere yet; it may be asked again.
     #[error("topic {0} is not known to every broker yet")]
     NotYetKnown(String),
@@ -40,8 +50,35 @@ pub enum TopicError {
 /// # Errors
 /// When Kafka cannot be reached, or a topic is not what it must be.
 pub async fn ensure_topics(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<(), TopicError> {
-    let admin: AdminClient<DefaultClientContext> = client_config(kafka, "understudy-admin").create()?;
-    let admin = Arc::new(admin);
+    let failures = Failures::default();
+    let ensured = match admin_client(kafka, failures.clone()) {
+        Ok(admin) => ensure(kafka, specs, Arc::new(admin)).await,
+        Err(error) => Err(error.into()),
+    };
+    ensured.map_err(|error| match (error, failures.last()) {
+        (TopicError::Unreachable(error), Some(reason)) => TopicError::NoConnection { error, reason },
+        (error, _) => error,
+    })
+}
+
+fn admin_client(kafka: &KafkaConfig, failures: Failures) -> rdkafka::error::KafkaResult<AdminClient<Failures>> {
+    client_config(kafka, "understudy-admin").create_with_context(failures)
+}
+
+/// The settings of a topic, as texts.
+///
+/// # Errors
+/// When Kafka does not tell.
+pub async fn topic_settings(kafka: &KafkaConfig, topic: &str) -> Result<BTreeMap<String, String>, TopicError> {
+    let admin = admin_client(kafka, Failures::default())?;
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await?;
+    let resource = described.into_iter().next().ok_or_else(|| TopicError::NotYetKnown(topic.to_owned()))?;
+    let resource = resource.map_err(|code| TopicError::Unreachable(rdkafka::error::KafkaError::AdminOp(code)))?;
+    Ok(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
+}
+
+async fn ensure(kafka: &KafkaConfig, specs: &[TopicSpec], admin: Arc<AdminClient<Failures>>) -> Result<(), TopicError> {
     // What was recorded was created before: so the record is read first, and the look at what is there comes later.
     let recorded = recorded(kafka, &Seen::look(&admin).await?).await?;
     let mut seen = Seen::look(&admin).await?;
@@ -117,7 +154,7 @@ struct Seen {
 }
 
 impl Seen {
-    async fn look(admin: &Arc<AdminClient<DefaultClientContext>>) -> Result<Self, TopicError> {
+    async fn look(admin: &Arc<AdminClient<Failures>>) -> Result<Self, TopicError> {
         let admin = admin.clone();
         let look = tokio::task::spawn_blocking(move || {
             let metadata = admin.inner().fetch_metadata(None, TIMEOUT)?;
@@ -132,7 +169,7 @@ impl Seen {
     }
 }
 
-async fn create(admin: &AdminClient<DefaultClientContext>, missing: &[&TopicSpec]) -> Result<(), TopicError> {
+async fn create(admin: &AdminClient<Failures>, missing: &[&TopicSpec]) -> Result<(), TopicError> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -175,7 +212,7 @@ fn check_shape(spec: &TopicSpec, partitions: &[usize], wrong: &mut Vec<String>) 
 }
 
 async fn check_settings(
-    admin: &AdminClient<DefaultClientContext>,
+    admin: &AdminClient<Failures>,
     specs: &[TopicSpec],
     brokers: usize,
     wrong: &mut Vec<String>,

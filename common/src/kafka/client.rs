@@ -1,6 +1,8 @@
 //! Options of librdkafka.
 
-use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel};
 
 use crate::config::KafkaConfig;
 
@@ -31,6 +33,30 @@ pub fn client_config(kafka: &KafkaConfig, client_id: &str) -> ClientConfig {
 /// What it says of the first that it does not take.
 pub fn check_options(kafka: &KafkaConfig) -> Result<(), String> {
     client_config(kafka, "understudy").create_native_config().map(drop).map_err(|error| error.to_string())
+}
+
+/// Remembers what a client said last of a connection that failed: calls fail with "transport failure" or a timeout, whatever
+/// it was (a certificate, a password, a broker that is away). Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Failures(Arc<Mutex<Option<String>>>);
+
+impl Failures {
+    /// What was said last.
+    #[must_use]
+    pub fn last(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Failures {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            // `[thrd:…]: ` is the name of a thread of its own.
+            let said = message.split_once("]: ").map_or(message, |(_, said)| said);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said.to_owned());
+        }
+        log_line(level, facility, message);
+    }
 }
 
 /// What librdkafka says of itself, at levels as ours mean them: it mends what it reports, so nothing is lost; whether a

@@ -1,8 +1,12 @@
-//! How far behind each partition is, in records and in seconds.
+//! How far behind each partition is, in records and in seconds, and how long until Kafka deletes what is not applied.
 
 use std::collections::BTreeMap;
 
-use crate::{engine::PartitionStatus, metrics::Lag, source::Watermarks};
+use crate::{
+    engine::PartitionStatus,
+    metrics::Lag,
+    source::{Retention, Watermarks},
+};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
@@ -17,6 +21,8 @@ struct Known {
 #[derive(Debug, Default)]
 pub(super) struct Lags {
     known: BTreeMap<i32, Known>,
+    /// How long the topic keeps records, where that is known.
+    pub(super) retention: Option<Retention>,
 }
 
 impl Lags {
@@ -55,7 +61,12 @@ impl Lags {
             let records = records.max(i64::from(status.oldest_ms.is_some()));
             if known.seen {
                 let seconds = since.map_or(0.0, |since| (now_ms - since).max(0) as f64 / 1_000.0);
-                lags.insert(partition, Lag { records, seconds, end });
+                // Kafka deletes whole segments by their newest record: never sooner.
+                let headroom = self.retention.map(|retention| match retention {
+                    Retention::Forever => f64::INFINITY,
+                    Retention::Millis(kept) => (since.unwrap_or(now_ms) + kept - now_ms) as f64 / 1_000.0,
+                });
+                lags.insert(partition, Lag { records, seconds, end, headroom });
             }
         }
         (lags, gone)
@@ -95,6 +106,21 @@ mod tests {
         assert_eq!(of(12, status(Some(4), Some(500)), 4_000), Some((8, 3.5)), "read: its own time");
         assert_eq!(of(12, status(Some(12), None), 5_000), Some((0, 0.0)));
         assert_eq!(of(13, status(Some(12), None), 6_000), Some((1, 0.0)));
+    }
+
+    #[test]
+    fn headroom_shrinks_with_the_age_of_what_is_not_applied() {
+        let mut lags = Lags::default();
+        lags.learn(Watermarks { partition: 3, generation: 1, low: 0, high: 10 });
+        let mut of = |retention, oldest, now| {
+            lags.retention = retention;
+            lags.of(&[status(Some(10), oldest)], now).0[&3].headroom
+        };
+        assert_eq!(of(None, None, 5_000), None, "not known yet");
+        assert_eq!(of(Some(Retention::Forever), Some(1), 5_000), Some(f64::INFINITY));
+        assert_eq!(of(Some(Retention::Millis(60_000)), None, 5_000), Some(60.0), "nothing waits");
+        assert_eq!(of(Some(Retention::Millis(60_000)), Some(5_000), 25_000), Some(40.0));
+        assert_eq!(of(Some(Retention::Millis(60_000)), Some(5_000), 75_000), Some(-10.0), "too late");
     }
 
     #[test]

@@ -31,6 +31,13 @@ impl Driver {
                 }
                 self.engine.permit(false);
             }
+            Identity::Untested(reason) => {
+                if changed {
+                    tracing::error!(reason, target = self.target, "nothing is applied; its effects wait in Kafka");
+                }
+                self.engine.permit(false);
+                self.set_up(true, "");
+            }
             Identity::Unrecorded => {
                 if changed {
                     tracing::info!("no gateway has recorded who the primary is; waiting");

@@ -75,15 +75,23 @@ pub fn mappings(schema: &IndexSchema) -> Mappings {
     mappings
 }
 
-/// The body that creates the index.
+/// The body that creates the index, without settings that the target does not know.
 #[must_use]
-pub fn create_body(schema: &IndexSchema, overrides: &BTreeMap<String, String>) -> Bytes {
+pub fn create_body(schema: &IndexSchema, overrides: &BTreeMap<String, String>, left_out: &[String]) -> Bytes {
     #[derive(Serialize)]
     struct Create {
         settings: BTreeMap<String, Value>,
         mappings: Mappings,
     }
-    json(&Create { settings: settings::for_target(schema, overrides), mappings: mappings(schema) })
+    json(&Create { settings: settings::for_target(schema, overrides, left_out), mappings: mappings(schema) })
+}
+
+/// The setting that the target does not know and can do without, where that is why it refused to create the index.
+#[must_use]
+pub fn unknown_setting(reason: &str, schema: &IndexSchema, overrides: &BTreeMap<String, String>) -> Option<String> {
+    // `AbstractScopedSettings.validate` of every version: "unknown setting [index.x] please check …", "… did you mean …".
+    let (name, _) = reason.strip_prefix("unknown setting [")?.split_once(']')?;
+    settings::may_be_left_out(name, schema, overrides).then(|| name.to_owned())
 }
 
 /// The body that extends its mapping.
@@ -187,6 +195,17 @@ mod tests {
         assert_eq!(body["_meta"].take().to_string(), "{\"owner\":1.1,\"understudy\":{\"uuid\":\"u\"}}");
         assert_eq!(body["dynamic"], "false");
         assert!(String::from_utf8_lossy(&mapping_body(&schema)).contains("1.10"), "as it stands");
+    }
+
+    #[test]
+    fn a_setting_that_the_target_does_not_know_is_found_in_its_refusal() {
+        let mut schema = schema(1, "{}");
+        schema.settings = BTreeMap::from([("index.warmer.enabled".into(), true.into())]);
+        let unknown = |reason: &str| unknown_setting(reason, &schema, &BTreeMap::new());
+        let said = "unknown setting [index.warmer.enabled] please check that any required plugins are installed";
+        assert_eq!(unknown(said).as_deref(), Some("index.warmer.enabled"));
+        assert_eq!(unknown("unknown setting [index.other] did you mean [index.codec]?"), None, "not the primary's");
+        assert_eq!(unknown("Failed to parse value [x] for setting [index.warmer.enabled]"), None);
     }
 
     #[test]

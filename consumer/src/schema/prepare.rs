@@ -200,13 +200,26 @@ impl Preparer {
 
     async fn create(&self, schema: &IndexSchema) -> Result<(), Trouble> {
         let path = format!("/{}?timeout={}ms", path_part(&schema.index), (self.timeout * 2 / 3).as_millis());
-        let body = plan::create_body(schema, &self.overrides);
-        let answer = self.call(Method::PUT, &path, Some(body)).await?;
+        let mut left_out = Vec::new();
+        let answer = loop {
+            let body = plan::create_body(schema, &self.overrides, &left_out);
+            let answer = self.call(Method::PUT, &path, Some(body)).await?;
+            // Servers of other versions know other settings. One is named at a time.
+            let reason = error_of(&answer).and_then(|error| error.reason).unwrap_or_default();
+            match plan::unknown_setting(&reason, schema, &self.overrides) {
+                Some(name) if !left_out.contains(&name) => left_out.push(name),
+                _ => break answer,
+            }
+        };
         if error_type(&answer).as_deref() == Some("resource_already_exists_exception") {
             // Somebody else was faster.
             return Err(Trouble::Again);
         }
         acknowledged(&answer)?;
+        if !left_out.is_empty() {
+            let settings = left_out.join(", ");
+            tracing::warn!(index = %schema.index, settings, "settings of the primary's index that the target does not know were left out");
+        }
         tracing::info!(index = %schema.index, uuid = %schema.uuid, mapping = schema.mapping_version, "created an index on the target");
         Ok(())
     }
@@ -243,15 +256,21 @@ fn trouble(answer: &Answer) -> Trouble {
     }
 }
 
-fn error_type(answer: &Answer) -> Option<String> {
+#[derive(Deserialize)]
+struct Error {
+    #[serde(rename = "type")]
+    kind: String,
+    reason: Option<String>,
+}
+
+fn error_of(answer: &Answer) -> Option<Error> {
     #[derive(Deserialize)]
     struct Whole {
         error: Error,
     }
-    #[derive(Deserialize)]
-    struct Error {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-    answer.json::<Whole>().ok().map(|whole| whole.error.kind)
+    answer.json::<Whole>().ok().map(|whole| whole.error)
+}
+
+fn error_type(answer: &Answer) -> Option<String> {
+    error_of(answer).map(|error| error.kind)
 }

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use understudy_common::schema::IndexSchema;
+use understudy_common::{
+    config::index_settings::{DEFINING, SHAPE, full_name, is_below},
+    schema::IndexSchema,
+};
 
 /// A target's tombstones must outlive whatever is delivered late; their default is a minute.
 const GC_DELETES: (&str, &str) = ("index.gc_deletes", "1d");
@@ -54,28 +57,31 @@ const PRIVATE: [&str; 33] = [
     "index.remote_store",
 ];
 
-/// Settings that decide in which shard a document lives: the primary's, and nobody else's.
-pub(crate) const SHAPE: [&str; 3] =
-    ["index.number_of_shards", "index.number_of_routing_shards", "index.routing_partition_size"];
-
-/// A setting's name with `index.` in front.
-pub(crate) fn full_name(name: &str) -> String {
-    if name.starts_with("index.") { name.to_owned() } else { format!("index.{name}") }
+fn is_private(name: &str) -> bool {
+    PRIVATE.iter().any(|private| is_below(name, private))
 }
 
-fn is_private(name: &str) -> bool {
-    PRIVATE
-        .iter()
-        .any(|private| name.strip_prefix(private).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+/// Whether a target that does not know a setting of the primary's may do without: it tunes, and decides neither what the
+/// index takes nor where. What the configuration asks for is never left out.
+pub(super) fn may_be_left_out(name: &str, schema: &IndexSchema, overrides: &BTreeMap<String, String>) -> bool {
+    schema.settings.keys().any(|known| full_name(known) == name)
+        && !overrides.keys().any(|known| full_name(known) == name)
+        && !SHAPE.iter().chain(&DEFINING).any(|parent| is_below(name, parent))
 }
 
 /// The settings with which a target's index is created. An override with an empty value leaves a setting out.
-pub(super) fn for_target(schema: &IndexSchema, overrides: &BTreeMap<String, String>) -> BTreeMap<String, Value> {
+///
+/// `left_out`: what the target does not know.
+pub(super) fn for_target(
+    schema: &IndexSchema,
+    overrides: &BTreeMap<String, String>,
+    left_out: &[String],
+) -> BTreeMap<String, Value> {
     let mut settings: BTreeMap<String, Value> = schema
         .settings
         .iter()
         .map(|(name, value)| (full_name(name), value.clone()))
-        .filter(|(name, _)| !is_private(name))
+        .filter(|(name, _)| !is_private(name) && !left_out.contains(name))
         .collect();
     settings.insert("index.number_of_routing_shards".into(), schema.routing_num_shards.into());
     settings.insert(GC_DELETES.0.into(), GC_DELETES.1.into());
@@ -122,7 +128,7 @@ mod tests {
             "index.version.created": "7100299", "index.provided_name": "i", "index.creation_date": "1",
             "index.routing.allocation.include._tier_preference": "data_content", "index.default_pipeline": "p",
             "index.analysis.analyzer.a.type": "custom", "index.refresh_interval": "5s", "index.versioned": "kept",
-            "index.codec": "best_compression"
+            "index.codec": "best_compression", "index.max_adjacency_matrix_filters": "7"
         }))
         .unwrap();
         let overrides = BTreeMap::from([
@@ -132,7 +138,8 @@ mod tests {
             ("codec".to_owned(), String::new()),
         ]);
         assert_eq!(
-            serde_json::to_value(for_target(&schema, &overrides)).unwrap(),
+            serde_json::to_value(for_target(&schema, &overrides, &["index.max_adjacency_matrix_filters".to_owned()]))
+                .unwrap(),
             serde_json::json!({
                 "index.analysis.analyzer.a.type": "custom", "index.gc_deletes": "1d",
                 "index.default_pipeline": "_none", "index.final_pipeline": "_none",
@@ -140,5 +147,26 @@ mod tests {
                 "index.number_of_shards": "3", "index.refresh_interval": "30s", "index.versioned": "kept"
             })
         );
+    }
+
+    #[test]
+    fn only_what_tunes_may_be_left_out() {
+        let mut schema = super::super::tests::schema(1, "{}");
+        schema.settings = serde_json::from_value(serde_json::json!({
+            "index.max_adjacency_matrix_filters": "7", "index.mapping.total_fields.limit": "9", "index.codec": "x",
+            "index.analysis.analyzer.a.type": "custom", "index.number_of_shards": "1"
+        }))
+        .unwrap();
+        let overrides = BTreeMap::from([("codec".to_owned(), "y".to_owned())]);
+        for (name, may) in [
+            ("index.max_adjacency_matrix_filters", true),
+            ("index.mapping.total_fields.limit", false),
+            ("index.analysis.analyzer.a.type", false),
+            ("index.number_of_shards", false),
+            ("index.codec", false),
+            ("index.gc_deletes", false),
+        ] {
+            assert_eq!(may_be_left_out(name, &schema, &overrides), may, "{name}");
+        }
     }
 }

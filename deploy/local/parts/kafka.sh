@@ -31,6 +31,8 @@ group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 PROPERTIES
+    # Of a property that stands twice the last one counts.
+    [[ -z ${KAFKA_PROPERTIES:-} ]] || cat "$KAFKA_PROPERTIES" >>"$config"
     choose_archive_flags kafka-3.9
     # The id belongs to the data: a restart finds it there and formats nothing.
     local -a flags=()

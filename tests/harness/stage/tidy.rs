@@ -19,10 +19,9 @@ impl Drop for Stage {
             eprintln!("--- the stage {} stays for a look, and so does {}", self.prefix, self.folder.display());
             return;
         }
-        for part in ["primary", "backup"] {
-            if let Ok(part) = self.stack.part(part) {
-                delete_indices(&part.address, &self.prefix);
-            }
+        let own = ["primary", "backup"].iter().filter_map(|part| Some(self.stack.part(part).ok()?.address));
+        for address in own.chain(self.clusters.values().cloned()) {
+            delete_indices(&address, &self.prefix);
         }
         self.delete_topics();
         // It may hold what a test put there, and nobody needs it any more.
@@ -32,10 +31,9 @@ impl Drop for Stage {
 
 impl Stage {
     fn delete_topics(&self) {
-        let topics: Vec<String> = ["target.backup", "dead.backup", "intents", "schema", "control"]
-            .iter()
-            .map(|topic| self.topic(topic))
-            .collect();
+        let mut topics: Vec<String> = ["intents", "schema", "control"].iter().map(|topic| self.topic(topic)).collect();
+        let of_targets = self.targets().flat_map(|target| [format!("target.{target}"), format!("dead.{target}")]);
+        topics.extend(of_targets.map(|topic| self.topic(&topic)));
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(3)));
         let delete = || {

@@ -89,7 +89,9 @@ async fn serve(listener: TcpListener, manner: Manner, got: Arc<AtomicUsize>) {
 }
 
 fn client(urls: Vec<String>, tls: Option<Reloading<ClientFiles>>) -> ClusterClient {
-    ClusterClient::new("c", &ClusterConfig { urls, tls, credentials: None, index_settings: BTreeMap::new() })
+    let config =
+        ClusterConfig { urls, tls, credentials: None, index_settings: BTreeMap::new(), allow_untested_version: false };
+    ClusterClient::new("c", &config)
 }
 
 fn request<B>(body: B) -> Request<B> {

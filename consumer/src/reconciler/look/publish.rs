@@ -51,8 +51,9 @@ impl Looker {
             };
             let partitions = self.config.kafka.partitions;
             let records = record::encode(&provenance, &observation.indices, effects, partitions, RECORD_BYTES);
-            for target in &written.targets {
-                match self.log.effects(target, ticket, &records).await {
+            let targets = written.targets.iter().map(|target| self.log.effects(target, ticket, &records));
+            for published in join_all(targets).await {
+                match published {
                     Ok(()) => {}
                     Err(error @ EffectsError::Void { .. }) => {
                         tracing::warn!(request = &**request, %error, "what was seen of an open intent counts as unseen");

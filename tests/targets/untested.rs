@@ -1,0 +1,83 @@
+//! What was not tested is not written, unless the configuration says so.
+
+use understudy_tests::{Fake, FakeAnswer, FakeRequest, Stage, eventually};
+
+use crate::{SOON, alone};
+
+/// One node has been upgraded already.
+fn half_upgraded(request: &FakeRequest) -> FakeAnswer {
+    if request.path.starts_with("/_nodes") {
+        let nodes = r#"{"nodes":{"a":{"version":"7.10.2","build_flavor":"default"},"b":{"version":"9.3.0","build_flavor":"default"}}}"#;
+        return FakeAnswer::json(200, nodes);
+    }
+    FakeAnswer::real()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_of_an_untested_version_takes_no_writes() {
+    let _alone = alone().await;
+    let stage = Stage::new("untested primary");
+    let fake = Fake::before(stage.primary(), half_upgraded).await;
+    let stage = stage.set("clusters.primary.urls", vec![fake.address().to_owned()]);
+    let gateway = stage.gateway_that_answers().await;
+    let (through, index) = (stage.through(&gateway), stage.index("i"));
+    let path = format!("/{index}/_doc/1");
+    let refused = async || {
+        let reply = through.put(&path, "{}").await.expect(503);
+        let said = reply.text();
+        if said.contains("Elasticsearch 9.3.0") && said.contains("clusters.primary.allow_untested_version") {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    };
+    eventually(SOON, "the reason is told", refused).await;
+    assert_eq!(stage.primary().get(&path).await.status, 404, "nothing was written");
+    assert_eq!(gateway.metric("understudy_primary_untested_version", &[]).await, 1.0);
+    assert_eq!(gateway.metric("understudy_writes_open", &[]).await, 0.0);
+    assert!(gateway.log().contains("Elasticsearch 9.3.0"));
+    through.get("/").await.expect(200);
+    // The node goes back, and another one is upgraded while the gateway runs.
+    fake.now(|_| FakeAnswer::real());
+    let taken = async || through.put(&path, "{}").await.status == 201;
+    eventually(SOON, "writes are taken", taken).await;
+    fake.now(half_upgraded);
+    eventually(SOON, "writes are refused again", refused).await;
+    fake.now(|_| FakeAnswer::real());
+    eventually(SOON, "writes are taken again", async || through.put(&path, "{}").await.status == 200).await;
+    // Somebody knows better.
+    fake.now(half_upgraded);
+    let stage = stage.set("clusters.primary.allow_untested_version", true);
+    let allowed = stage.gateway().await;
+    stage.through(&allowed).put(&path, "{}").await.expect(200);
+    assert!(allowed.log().contains("an untested version is used"));
+    assert_eq!(allowed.metric("understudy_primary_untested_version", &[]).await, 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_of_an_untested_version_is_not_written() {
+    let _alone = alone().await;
+    let stage = Stage::new("untested target");
+    let fake = Fake::before(stage.backup(), half_upgraded).await;
+    let stage = stage.set("clusters.backup.urls", vec![fake.address().to_owned()]);
+    let (gateway, consumer) = (stage.gateway().await, stage.consumer().await);
+    let (through, index) = (stage.through(&gateway), stage.index("i"));
+    // It hurts no writes.
+    through.put(&format!("/{index}/_doc/1"), "{}").await.expect(201);
+    eventually(SOON, "it says so", async || consumer.log().contains("Elasticsearch 9.3.0")).await;
+    let lags = async || consumer.metric("understudy_lag_records", &[]).await >= 1.0;
+    eventually(SOON, "its effects wait", lags).await;
+    assert_eq!(consumer.metric("understudy_target_untested_version", &[]).await, 1.0);
+    let wrote = fake.requests().iter().any(|request| request.method != "GET");
+    assert!(!wrote, "nothing was written: {:?}", fake.requests());
+    fake.now(|_| FakeAnswer::real());
+    stage.assert_converges(&index).await;
+    let known = async || consumer.metric("understudy_target_untested_version", &[]).await == 0.0;
+    eventually(SOON, "all is well", known).await;
+    drop(consumer);
+    fake.now(half_upgraded);
+    let stage = stage.set("clusters.backup.allow_untested_version", true);
+    let _allowed = stage.consumer().await;
+    through.put(&format!("/{index}/_doc/2"), "{}").await.expect(201);
+    stage.assert_converges(&index).await;
+}
