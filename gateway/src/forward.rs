@@ -5,7 +5,7 @@ use futures::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
     Request, Response,
-    body::{Frame, Incoming},
+    body::Frame,
     header::{
         ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
         HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
@@ -46,13 +46,12 @@ fn leave_connection_headers(headers: &mut HeaderMap) {
 ///
 /// # Errors
 /// When there is no answer.
-pub async fn pass(cluster: &ClusterClient, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub async fn pass(cluster: &ClusterClient, request: Request<Body>) -> Result<Response<Body>, Refusal> {
     let (mut head, body) = request.into_parts();
     leave_connection_headers(&mut head.headers);
     head.headers.remove(HOST);
     // The server answered it when it began to read the body.
     head.headers.remove(EXPECT);
-    let body = body.map_err(BoxError::from).boxed_unsync();
     let answer = cluster.send(Request::from_parts(head, body)).await.map_err(|error| match error {
         CallError::NotSent { .. } => Refusal::primary_unavailable(error.to_string()),
         CallError::Unanswered { .. } => Refusal::bad_gateway(error.to_string()),

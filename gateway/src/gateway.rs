@@ -20,7 +20,8 @@ use understudy_common::{
 };
 
 use crate::{
-    body::Budget,
+    admission::Admission,
+    budget::Budget,
     document_id::IdGenerator,
     gate::Gate,
     metrics::Metrics,
@@ -62,6 +63,10 @@ pub struct Gateway {
     pub longest_wait: Duration,
     /// Bytes that writes may take.
     pub budget: Budget,
+    /// Who may come in.
+    pub admission: Admission,
+    /// How many copies of a write's sources are made until Kafka has them: the records, and librdkafka's for each target.
+    pub copies: usize,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Writes under way, which outlive their clients.
@@ -111,6 +116,8 @@ impl Gateway {
             ids: IdGenerator::new(),
             limits: Limits { record_bytes },
             budget: Budget::new(config.gateway.max_bytes_in_flight, metrics.bytes_in_flight.clone()),
+            admission: Admission::new(&config.gateway),
+            copies: 1 + placement.targets.len(),
             primary,
             log,
             metrics,
