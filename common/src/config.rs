@@ -22,7 +22,7 @@ pub use clusters::{ClusterConfig, Credentials, Secret};
 use config::{Environment, File, FileFormat};
 pub use kafka::KafkaConfig;
 pub use placements::{IndexPattern, PlacementConfig, Unplaced};
-pub use processes::{ConsumerConfig, GatewayConfig, LogConfig, LogFormat};
+pub use processes::{ClientKey, ConsumerConfig, GatewayConfig, LogConfig, LogFormat, PatienceConfig, RateLimitConfig};
 use reader::{Errors, Section};
 
 /// Everything that is configured.

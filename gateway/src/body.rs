@@ -1,82 +1,26 @@
 //! Bodies of writes: read whole, within a budget, decompressed, and no larger than allowed.
 
-use std::{fmt::Display, io::Read, sync::Arc, time::Duration};
+use std::{fmt::Display, io::Read, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::{
-    body::{Body, Incoming},
+    body::Body,
     header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName},
 };
-use prometheus::IntGauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::refusal::Refusal;
-
-/// Bytes that writes under way may take together.
-#[derive(Clone)]
-pub struct Budget {
-    kibibytes: Arc<Semaphore>,
-    gauge: IntGauge,
-}
+use crate::{
+    budget::{Budget, Hold},
+    refusal::Refusal,
+    request_body::RequestBody,
+};
 
 /// A body with its part of the budget, which is given back when it is dropped.
 pub struct Admitted {
     /// Decompressed.
     pub bytes: Bytes,
     hold: Hold,
-}
-
-struct Hold {
-    budget: Budget,
-    permit: Option<OwnedSemaphorePermit>,
-    bytes: usize,
-}
-
-impl Budget {
-    /// A budget of `bytes`.
-    #[must_use]
-    pub fn new(bytes: u64, gauge: IntGauge) -> Self {
-        let kibibytes = usize::try_from(bytes >> 10).unwrap_or(Semaphore::MAX_PERMITS).clamp(1, Semaphore::MAX_PERMITS);
-        Self { kibibytes: Arc::new(Semaphore::new(kibibytes)), gauge }
-    }
-
-    /// Whether so many bytes are left; others may take them meanwhile.
-    #[must_use]
-    pub fn has(&self, bytes: u64) -> bool {
-        self.kibibytes.available_permits() as u64 >= bytes.div_ceil(1024)
-    }
-
-    fn hold(&self) -> Hold {
-        Hold { budget: self.clone(), permit: None, bytes: 0 }
-    }
-}
-
-impl Hold {
-    fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let kibibytes = |bytes: usize| bytes.div_ceil(1024);
-        let more = kibibytes(self.bytes + bytes) - kibibytes(self.bytes);
-        if more > 0 {
-            let more = u32::try_from(more).unwrap_or(u32::MAX);
-            let permit = self.budget.kibibytes.clone().try_acquire_many_owned(more).map_err(|_| {
-                Refusal::overloaded("too many bytes of writes are under way in this gateway (gateway.max_bytes_in_flight); try again later")
-            })?;
-            match &mut self.permit {
-                Some(held) => held.merge(permit),
-                held => *held = Some(permit),
-            }
-        }
-        self.bytes += bytes;
-        self.budget.gauge.add(i64::try_from(bytes).unwrap_or(0));
-        Ok(())
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        self.budget.gauge.sub(i64::try_from(self.bytes).unwrap_or(0));
-    }
 }
 
 impl Admitted {
@@ -136,11 +80,6 @@ fn essence(text: &str) -> String {
     text.split(';').next().unwrap_or_default().trim().to_owned()
 }
 
-/// A client must send some of its body within this.
-const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-/// What is set aside for a body before any of it has come.
-const FIRST: usize = 64 << 10;
-
 /// Reads a body, and checks that it is JSON where there is one.
 ///
 /// # Errors
@@ -163,16 +102,15 @@ where
         check_content_type(headers)?;
     }
     let mut hold = budget.hold();
-    let mut whole = BytesMut::with_capacity(announced.min(FIRST));
-    while let Some(frame) = next_frame(body).await? {
-        if whole.len() + frame.len() > max {
+    let mut whole = Vec::new();
+    while let Some(data) = next_data(body).await? {
+        if whole.len() + data.len() > max {
             return Err(too_large());
         }
-        // The budget pays for what came, not for what was announced: who announces and sends nothing takes nothing.
-        hold.grow(frame.len())?;
-        whole.extend_from_slice(&frame);
+        make_room(&mut whole, data.len(), announced, &mut hold)?;
+        whole.extend_from_slice(&data);
     }
-    let whole = whole.freeze();
+    let whole = Bytes::from(whole);
     if whole.is_empty() {
         return Ok(Admitted { bytes: whole, hold });
     }
@@ -180,7 +118,8 @@ where
     match lower(headers, &CONTENT_ENCODING).as_deref() {
         None | Some("identity" | "") => Ok(Admitted { bytes: whole, hold }),
         Some("gzip" | "x-gzip") => {
-            let bytes = gunzip(&whole, max, &mut hold).map_err(|error| error.unwrap_or_else(too_large))?;
+            let bytes = gunzip(&whole, max, &mut hold).await.map_err(|error| error.unwrap_or_else(too_large))?;
+            hold.shrink(whole.len());
             Ok(Admitted { bytes, hold })
         }
         Some(other) => Err(Refusal::unsupported_media_type(format!(
@@ -192,32 +131,43 @@ where
 /// Reads a body of `size` bytes, whatever it is.
 ///
 /// # Errors
-/// When it is too slow, breaks off, or no budget is left.
+/// When it breaks off, or no budget is left.
 pub async fn read_as_it_is<B>(body: &mut B, size: u64, budget: &Budget) -> Result<Admitted, Refusal>
 where
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
-    let mut hold = budget.hold();
-    let mut whole = BytesMut::with_capacity(usize::try_from(size).unwrap_or(FIRST).min(FIRST));
-    while let Some(frame) = next_frame(body).await? {
-        hold.grow(frame.len())?;
-        whole.extend_from_slice(&frame);
+    let announced = usize::try_from(size).unwrap_or(usize::MAX);
+    let (mut whole, mut hold) = (Vec::new(), budget.hold());
+    while let Some(data) = next_data(body).await? {
+        make_room(&mut whole, data.len(), announced, &mut hold)?;
+        whole.extend_from_slice(&data);
     }
-    Ok(Admitted { bytes: whole.freeze(), hold })
+    Ok(Admitted { bytes: Bytes::from(whole), hold })
+}
+
+/// Makes room for more of a body. The budget pays for all that is taken, and only when something has come: who announces
+/// and sends nothing takes nothing.
+fn make_room(whole: &mut Vec<u8>, more: usize, announced: usize, hold: &mut Hold) -> Result<(), Refusal> {
+    let needed = whole.len() + more;
+    if needed > whole.capacity() {
+        let doubled = 2 * whole.capacity();
+        let capacity = if announced > 0 { doubled.min(announced) } else { doubled }.max(needed);
+        hold.grow(capacity - whole.capacity())?;
+        whole.reserve_exact(capacity - whole.len());
+    }
+    Ok(())
 }
 
 /// The next data of a body, or its end.
-async fn next_frame<B>(body: &mut B) -> Result<Option<Bytes>, Refusal>
+async fn next_data<B>(body: &mut B) -> Result<Option<Bytes>, Refusal>
 where
     B: Body<Data = Bytes, Error: Display> + Unpin,
 {
     loop {
-        let frame = tokio::time::timeout(FRAME_TIMEOUT, body.frame())
-            .await
-            .map_err(|_| Refusal::request_timeout(format!("nothing of the body came for {FRAME_TIMEOUT:?}")))?;
-        match frame {
+        match body.frame().await {
             None => return Ok(None),
             Some(Err(error)) => return Err(Refusal::malformed(format!("the body was not sent whole: {error}"))),
+            // Trailers say nothing.
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
                     return Ok(Some(data));
@@ -229,7 +179,7 @@ where
 
 /// Reads what a client still sends of a body that is not wanted, for a while: many clients read no answer before they have
 /// sent everything, and take a connection that closes for an unknown outcome.
-pub async fn discard(body: &mut Incoming, max_bytes: u64) {
+pub async fn discard(body: &mut RequestBody, max_bytes: u64) {
     const PATIENCE: Duration = Duration::from_secs(5);
     let drain = async {
         let mut left = max_bytes;
@@ -245,26 +195,33 @@ pub async fn discard(body: &mut Incoming, max_bytes: u64) {
     let _ = tokio::time::timeout(PATIENCE, drain).await;
 }
 
-/// Decompresses; `Err(None)` when it is too large.
-fn gunzip(compressed: &[u8], max: usize, hold: &mut Hold) -> Result<Bytes, Option<Refusal>> {
+/// Decompresses; `Err(None)` when it is too large. Others get their turn in between.
+async fn gunzip(compressed: &[u8], max: usize, hold: &mut Hold) -> Result<Bytes, Option<Refusal>> {
     const STEP: usize = 256 << 10;
     let mut decoder = MultiGzDecoder::new(compressed);
     let mut whole = Vec::new();
     loop {
-        let before = whole.len();
-        hold.grow(STEP).map_err(Some)?;
-        let read = decoder
-            .by_ref()
-            .take(STEP as u64)
-            .read_to_end(&mut whole)
-            .map_err(|error| Some(Refusal::malformed(format!("the body is no gzip: {error}"))))?;
+        let begun = whole.len();
+        make_room(&mut whole, STEP, 0, hold).map_err(Some)?;
+        whole.resize(begun + STEP, 0);
+        let mut filled = begun;
+        while filled < whole.len() {
+            let read = decoder.read(&mut whole[filled..]);
+            let read = read.map_err(|error| Some(Refusal::malformed(format!("the body is no gzip: {error}"))))?;
+            if read == 0 {
+                break;
+            }
+            filled += read;
+        }
+        let ended = filled < whole.len();
+        whole.truncate(filled);
         if whole.len() > max {
             return Err(None);
         }
-        if read < STEP {
-            debug_assert_eq!(whole.len(), before + read);
+        if ended {
             return Ok(Bytes::from(whole));
         }
+        tokio::task::yield_now().await;
     }
 }
 
@@ -274,6 +231,7 @@ mod tests {
 
     use flate2::{Compression, write::GzEncoder};
     use hyper::header::HeaderValue;
+    use prometheus::IntGauge;
 
     use super::*;
 
@@ -283,16 +241,36 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    #[test]
-    fn what_decompresses_to_more_than_allowed_is_refused_early() {
-        let budget = Budget::new(4 << 20, IntGauge::new("g", "g").unwrap());
+    #[tokio::test]
+    async fn what_decompresses_to_more_than_allowed_is_refused_early() {
+        let gauge = IntGauge::new("g", "g").unwrap();
+        let budget = Budget::new(8 << 20, gauge.clone());
         let zeros = vec![0u8; 3 << 20];
-        assert_eq!(gunzip(&gzip(&zeros), 4 << 20, &mut budget.hold()).unwrap().len(), zeros.len());
-        assert_eq!(gunzip(&gzip(&zeros), 1 << 20, &mut budget.hold()), Err(None));
-        let beyond = gunzip(&gzip(&vec![0u8; 8 << 20]), 64 << 20, &mut budget.hold()).unwrap_err();
+        let gunzip = async |bytes: &[u8], max: usize| super::gunzip(bytes, max, &mut budget.hold()).await;
+        assert_eq!(gunzip(&gzip(&zeros), 4 << 20).await.unwrap(), zeros);
+        assert_eq!(gunzip(&gzip(&zeros), 1 << 20).await, Err(None));
+        let beyond = gunzip(&gzip(&vec![0u8; 12 << 20]), 64 << 20).await.unwrap_err();
         assert_eq!(beyond.unwrap().status, 429);
-        assert_eq!(gunzip(b"nothing", 1 << 20, &mut budget.hold()).unwrap_err().unwrap().status, 400);
-        assert_eq!(budget.gauge.get(), 0, "all was given back");
+        assert_eq!(gunzip(b"nothing", 1 << 20).await.unwrap_err().unwrap().status, 400);
+        assert_eq!(gauge.get(), 0, "all was given back");
+    }
+
+    #[test]
+    fn all_that_a_body_takes_is_paid() {
+        let gauge = IntGauge::new("g", "g").unwrap();
+        let budget = Budget::new(1 << 20, gauge.clone());
+        for announced in [0, 300_000] {
+            let (mut whole, mut hold) = (Vec::new(), budget.hold());
+            for _ in 0..30 {
+                make_room(&mut whole, 10_000, announced, &mut hold).unwrap();
+                whole.extend_from_slice(&[0; 10_000]);
+                assert_eq!(gauge.get(), whole.capacity() as i64);
+            }
+            assert!(announced == 0 || whole.capacity() == announced, "no more than was announced");
+        }
+        let mut whole = Vec::new();
+        assert_eq!(make_room(&mut whole, 2 << 20, 0, &mut budget.hold()).unwrap_err().status, 429);
+        assert_eq!((whole.capacity(), gauge.get()), (0, 0));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use hyper::{
 use understudy_common::cluster::{Body, BoxError, CallError, ClusterClient, full};
 
 use crate::{
-    body::{self, Budget},
+    body,
+    budget::Budget,
     refusal::Refusal,
     route,
     write::plan::PlannedWrite,

@@ -20,7 +20,8 @@ use understudy_common::{
 };
 
 use crate::{
-    body::Budget,
+    admission::Admission,
+    budget::Budget,
     document_id::IdGenerator,
     gate::Gate,
     metrics::Metrics,
@@ -65,6 +66,10 @@ pub struct Gateway {
     pub budget: Budget,
     /// Who answers reads while the primary is down.
     pub standby: Arc<Standby>,
+    /// Who may come in.
+    pub admission: Admission,
+    /// How many copies of a write's sources are made until Kafka has them: the records, and librdkafka's for each target.
+    pub copies: usize,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Writes under way, which outlive their clients.
@@ -116,6 +121,8 @@ impl Gateway {
             limits: Limits { record_bytes },
             budget: Budget::new(config.gateway.max_bytes_in_flight, metrics.bytes_in_flight.clone()),
             standby: Arc::new(Standby::new(config, primary.clone(), metrics.cluster_up.clone())),
+            admission: Admission::new(&config.gateway),
+            copies: 1 + placement.targets.len(),
             primary,
             log,
             metrics,

@@ -2,14 +2,17 @@
 //! did.
 //!
 //! ```text
-//! server ─► service ─► route ─┬─► read
-//!                             ├─► body ─► write::{bulk, document} ─► replicate ─► log, state, observe, schema
-//!                             └─► index_admin
+//! server ─► service ─► admission, route ─┬─► read
+//!                                        ├─► body ─► write::{bulk, document} ─► replicate ─► log, state, observe, schema
+//!                                        └─► index_admin
 //! read (all that is not a write) ─┬─► forward, to the primary
 //!                                 └─► standby, while health says that it is down
 //! ```
 
+pub mod admission;
+pub mod answer_body;
 pub mod body;
+pub mod budget;
 pub mod document_id;
 pub mod doubt;
 pub mod failpoint;
@@ -24,6 +27,7 @@ pub mod read;
 pub mod refusal;
 pub mod replicate;
 pub mod reply;
+pub mod request_body;
 pub mod route;
 pub mod server;
 pub mod service;
@@ -31,20 +35,22 @@ pub mod settle;
 pub mod standby;
 pub mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use gateway::Gateway;
 use prometheus::Registry;
+use server::{FrontFiles, Stopping};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use understudy_common::{
     admin::{self, Health},
     cluster::BoxError,
     config::Config,
+    tls::Reloading,
 };
 
-/// A load balancer must have noticed that the gateway is not ready before it stops to accept.
-const NOTICE: Duration = Duration::from_secs(1);
+/// How often it is looked whether certificates have changed.
+const CERTIFICATES: std::time::Duration = std::time::Duration::from_secs(5);
 
 struct GatewayHealth {
     gateway: Arc<Gateway>,
@@ -63,16 +69,27 @@ impl Health for GatewayHealth {
     }
 }
 
-/// Runs a gateway until `stop`, then drains it.
+/// Reads what the port shows to clients of TLS; `None` where it is plain.
 ///
 /// # Errors
-/// When librdkafka refuses an option.
+/// With the file and what is wrong with it.
+pub fn front_files(config: &Config) -> Result<Option<Reloading<FrontFiles>>, String> {
+    let files = config.gateway.tls.clone().map(FrontFiles);
+    files.map(Reloading::new).transpose().map_err(|error| format!("gateway.tls: {error}"))
+}
+
+/// Runs a gateway until `stop`, then drains it: it says that it is not ready, accepts no more connections, lets running
+/// requests end, and settles.
+///
+/// # Errors
+/// When librdkafka refuses an option, or a certificate cannot be read.
 pub async fn run(
     config: Config,
     listener: TcpListener,
     admin_listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<(), BoxError> {
+    let tls = front_files(&config)?;
     let (gateway, waiting) = Gateway::new(&config)?;
     let gateway = Arc::new(gateway);
     let drained = CancellationToken::new();
@@ -88,19 +105,22 @@ pub async fn run(
         async move { gateway.open(&config, &stop).await }
     });
     gateway.standby.clone().start(gateway.log.clone(), &ended);
+    let watching = tls.clone().map(|tls| tokio::spawn(tls.watch(CERTIFICATES)));
     let closing = CancellationToken::new();
     tokio::spawn({
-        let (stop, closing) = (stop.clone(), closing.clone());
+        let (stop, closing, notice) = (stop.clone(), closing.clone(), config.gateway.drain_notice);
         async move {
             stop.cancelled().await;
-            tokio::time::sleep(NOTICE).await;
+            // A load balancer must have noticed that the gateway is not ready before it stops to accept.
+            tokio::time::sleep(notice).await;
             closing.cancel();
         }
     });
-    server::serve(gateway.clone(), listener, closing, config.gateway.drain_timeout).await;
+    let stopping = Stopping { draining: stop, closing, drain_timeout: config.gateway.drain_timeout };
+    let deadline = server::serve(gateway.clone(), listener, tls, stopping).await;
     gateway.tasks.close();
     // Writes whose clients are gone, and settlements.
-    if tokio::time::timeout(config.gateway.drain_timeout, gateway.tasks.wait()).await.is_err() {
+    if tokio::time::timeout_at(deadline, gateway.tasks.wait()).await.is_err() {
         tracing::warn!("some writes did not end in time; their intents stay open");
     }
     drained.cancel();
@@ -112,6 +132,9 @@ pub async fn run(
     ended.cancel();
     // It may be waiting for Kafka.
     opening.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     let _ = admin.await;
     Ok(())
 }

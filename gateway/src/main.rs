@@ -32,6 +32,10 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    if let Err(error) = understudy_gateway::front_files(&config) {
+        eprintln!("{}: {error}", arguments.config.display());
+        return ExitCode::from(EXIT_CONFIG);
+    }
     if arguments.check_config {
         let placement = &config.placements[0];
         println!(

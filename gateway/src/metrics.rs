@@ -1,7 +1,8 @@
 //! The gateway's metrics.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, exponential_buckets,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
 };
 use understudy_common::log::LogMetrics;
 
@@ -11,8 +12,18 @@ pub struct Metrics {
     pub registry: Registry,
     /// Requests by class (`pass`, `bulk`, `document`, `index`, `refused`) and status.
     pub requests: IntCounterVec,
-    /// Refusals by reason.
+    /// From the head of a request to the head of its answer, by class and class of status (`2xx`, …).
+    pub request_seconds: HistogramVec,
+    /// Requests whose answers have not left yet.
+    pub requests_in_flight: IntGauge,
+    /// Refusals by reason: the limit that was met, or the type of the error.
     pub refusals: IntCounterVec,
+    /// Connections of clients.
+    pub connections: IntGauge,
+    /// Connections that the gateway itself ended, by reason.
+    pub connections_cut: IntCounterVec,
+    /// TLS handshakes that came to nothing, by reason.
+    pub handshakes_failed: IntCounterVec,
     /// What is counted of the log.
     pub log: LogMetrics,
     /// Intents that this gateway left open for good.
@@ -27,7 +38,7 @@ pub struct Metrics {
     pub primary_seconds: Histogram,
     /// Waiting for the guard.
     pub guard_seconds: Histogram,
-    /// Bytes of writes under way.
+    /// Bytes that writes under way take, every copy counted.
     pub bytes_in_flight: IntGauge,
     /// Whether the gateway takes writes.
     pub writes_open: IntGauge,
@@ -65,9 +76,32 @@ impl Metrics {
                 "Requests of clients by class and status",
                 &["class", "status"]
             )),
+            request_seconds: register!(HistogramVec::new(
+                HistogramOpts::new(
+                    "understudy_request_seconds",
+                    "From the head of a request to the head of its answer, by class and class of status"
+                )
+                .buckets(exponential_buckets(0.001, 2.0, 16).expect("valid buckets")),
+                &["class", "status"]
+            )),
+            requests_in_flight: register!(IntGauge::new(
+                "understudy_requests_in_flight",
+                "Requests of clients whose answers have not left yet"
+            )),
             refusals: register!(by(
                 "understudy_refusals_total",
-                "Requests that the gateway itself refused, by error type",
+                "Requests and connections that the gateway itself refused, by the limit that was met or the type of the error",
+                &["reason"]
+            )),
+            connections: register!(IntGauge::new("understudy_connections", "Open connections of clients")),
+            connections_cut: register!(by(
+                "understudy_connections_cut_total",
+                "Connections of clients that the gateway ended, by reason: idle, header_timeout, send_timeout, limit, drain_timeout",
+                &["reason"]
+            )),
+            handshakes_failed: register!(by(
+                "understudy_tls_handshakes_failed_total",
+                "Connections that never came to speak TLS, by reason: timeout, plain_http, failed",
                 &["reason"]
             )),
             log: LogMetrics::new(&registry),
@@ -98,7 +132,7 @@ impl Metrics {
             )),
             bytes_in_flight: register!(IntGauge::new(
                 "understudy_bytes_in_flight",
-                "Bodies of writes under way, in bytes"
+                "Bytes that writes under way take, every copy counted"
             )),
             writes_open: register!(IntGauge::new(
                 "understudy_writes_open",

@@ -3,7 +3,7 @@
 use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::{Body as _, Incoming},
+    body::Body as _,
     header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HeaderName, HeaderValue},
     http::request::Parts,
 };
@@ -15,6 +15,7 @@ use crate::{
     gateway::Gateway,
     refusal::Refusal,
     reply::without_positions,
+    request_body::RequestBody,
     route::{Query, ReadKind, failover_read},
     standby::{Watched, allow},
 };
@@ -29,7 +30,7 @@ const LAG: HeaderName = HeaderName::from_static("understudy-lag-seconds");
 ///
 /// # Errors
 /// When nobody answers it.
-pub async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+pub async fn answer(gateway: &Gateway, request: Request<RequestBody>) -> Result<Response<Body>, Refusal> {
     if let Some(down) = gateway.standby.primary_down() {
         let (head, mut body) = request.into_parts();
         // Who waits for `100 Continue` sends nothing before the answer.
@@ -58,7 +59,7 @@ pub async fn answer(gateway: &Gateway, request: Request<Incoming>) -> Result<Res
     }
 }
 
-fn copy_of(request: &Request<Incoming>) -> Parts {
+fn copy_of(request: &Request<RequestBody>) -> Parts {
     let mut copy = Request::new(());
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
@@ -70,7 +71,7 @@ fn copy_of(request: &Request<Incoming>) -> Parts {
 async fn instead(
     gateway: &Gateway,
     mut head: Parts,
-    body: Option<&mut Incoming>,
+    body: Option<&mut RequestBody>,
     down: &str,
 ) -> Result<Response<Body>, Refusal> {
     let what = format!("{} {}", head.method, head.uri.path());
@@ -121,7 +122,7 @@ async fn instead(
 }
 
 /// Reads the body of a read: what it asks for is looked at.
-async fn read_body(gateway: &Gateway, head: &Parts, body: &mut Incoming) -> Result<Option<Admitted>, Refusal> {
+async fn read_body(gateway: &Gateway, head: &Parts, body: &mut RequestBody) -> Result<Option<Admitted>, Refusal> {
     if body.is_end_stream() {
         return Ok(None);
     }

@@ -15,6 +15,36 @@ pub struct Refusal {
     pub reason: String,
     /// What the primary itself answered, when it did.
     pub primary: Option<(StatusCode, Bytes)>,
+    /// Which limit was met, for a 429.
+    pub limit: Option<Limit>,
+    /// `Retry-After` of a 429, in seconds.
+    pub retry_after: u64,
+}
+
+/// What there can be too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Bytes of writes under way.
+    Bytes,
+    /// Requests under way.
+    Requests,
+    /// Requests or bytes of one client in a time.
+    Rate,
+    /// Connections.
+    Connections,
+}
+
+impl Limit {
+    /// As metrics name it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes_in_flight",
+            Self::Requests => "concurrent_requests",
+            Self::Rate => "rate_limit",
+            Self::Connections => "connections",
+        }
+    }
 }
 
 impl Refusal {
@@ -22,7 +52,7 @@ impl Refusal {
     pub const PRIMARY_UNAVAILABLE: &str = "primary_unavailable_exception";
 
     fn new(status: StatusCode, kind: &'static str, reason: impl Into<String>) -> Self {
-        Self { status, kind, reason: reason.into(), primary: None }
+        Self { status, kind, reason: reason.into(), primary: None, limit: None, retry_after: 1 }
     }
 
     /// 400: the request is malformed.
@@ -56,8 +86,9 @@ impl Refusal {
     }
 
     /// 429: too much is under way.
-    pub fn overloaded(reason: impl Into<String>) -> Self {
-        Self::new(StatusCode::TOO_MANY_REQUESTS, "es_rejected_execution_exception", reason)
+    pub fn overloaded(limit: Limit, reason: impl Into<String>) -> Self {
+        let refusal = Self::new(StatusCode::TOO_MANY_REQUESTS, "es_rejected_execution_exception", reason);
+        Self { limit: Some(limit), ..refusal }
     }
 
     /// 503: the log cannot take the write, so nothing was written anywhere.
@@ -90,6 +121,12 @@ impl Refusal {
     pub fn with_primary(mut self, status: StatusCode, body: Bytes) -> Self {
         self.primary = Some((status, body));
         self
+    }
+
+    /// What it is counted as: the limit that was met, or its type.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        self.limit.map_or(self.kind, Limit::label)
     }
 
     /// The body, as Elasticsearch shapes errors.

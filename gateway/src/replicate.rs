@@ -16,6 +16,7 @@ use hyper::{
     header::{HeaderMap, HeaderValue},
 };
 use understudy_common::{
+    bulk::Action,
     cluster::{Answer as ClusterAnswer, CallError},
     config::Unplaced,
     effect::{DocumentState, Effect},
@@ -100,6 +101,9 @@ pub async fn write(
         }
     };
     let slow = sent.elapsed() >= gateway.longest_wait;
+    // Of updates the sources stand in the answer, and are copied from there.
+    let copies = if plan.items.iter().any(|item| item.action == Action::Update) { 1 + gateway.copies } else { 1 };
+    let _answer_held = gateway.budget.count(copies * answer.body.len());
     conclude(gateway, &placement, ready, plan, answer, slow).await
 }
 

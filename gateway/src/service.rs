@@ -1,13 +1,16 @@
 //! One request: what it is, who serves it, and how its answer looks. Errors become HTTP here and nowhere else.
 
-use std::{io::Write, sync::Arc, time::Instant};
+use std::{io::Write, net::IpAddr, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
+use http_body_util::BodyExt;
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     body::Incoming,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, RETRY_AFTER},
+    header::{
+        ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HeaderValue, RETRY_AFTER,
+    },
     http::request::Parts,
 };
 use understudy_common::{
@@ -17,6 +20,8 @@ use understudy_common::{
 };
 
 use crate::{
+    admission::{Kind, Slot},
+    answer_body::AnswerBody,
     body::{self, Admitted},
     gateway::Gateway,
     index_admin::{self, IndexChange},
@@ -24,6 +29,7 @@ use crate::{
     refusal::Refusal,
     replicate::{self, Reply},
     reply::ReplyShape,
+    request_body::RequestBody,
     route::{self, Query, Route},
     write::{bulk, document, plan::PlannedWrite},
 };
@@ -31,44 +37,88 @@ use crate::{
 /// Header under which a client learns the id of its request.
 const REQUEST_ID: &str = "understudy-request-id";
 
-/// Answers one request.
-pub async fn answer(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+/// Answers one request of the client at `address`.
+pub async fn answer(gateway: Arc<Gateway>, address: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let begun = Instant::now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (mut head, body) = request.into_parts();
+    speak_http_1_1(&mut head);
+    let (method, path) = (head.method.clone(), head.uri.path().to_owned());
     let route = route::classify(&method, &path);
     let class = class(&route);
     let id: Arc<str> = random_id().into();
     // What the client wants errors to look like; what is wrong with its query is said by whoever reads all of it.
-    let shape = Query::parse(request.uri().query().unwrap_or_default())
+    let shape = Query::parse(head.uri.query().unwrap_or_default())
         .and_then(|mut query| ReplyShape::take(&mut query))
         .unwrap_or_default();
-    let accepts_gzip = accepts_gzip(request.headers());
-    let answered = if route == Ok(Route::Pass) {
-        read::answer(&gateway, request).await
-    } else {
-        let (head, mut body) = request.into_parts();
-        let waits = head.headers.contains_key(EXPECT);
-        let served = match route {
-            Ok(route) => serve_write(gateway.clone(), id.clone(), route, head, &mut body).await,
-            Err(refusal) => Err(refusal),
-        };
-        // Who waits for `100 Continue` sends nothing before the answer.
-        if served.is_err() && !waits {
-            body::discard(&mut body, gateway.config.max_body_bytes).await;
-        }
-        served.map(|reply| respond(reply, &id, accepts_gzip))
+    let accepts_gzip = accepts_gzip(&head.headers);
+    let client = gateway.admission.client(address, &head.headers);
+    let mut body = RequestBody::new(body, gateway.config.patience.body_timeout, (gateway.admission.clone(), client));
+    // Who waits for `100 Continue` sends nothing before the answer.
+    let waits = head.headers.contains_key(EXPECT);
+    let answered = match gateway.admission.admit(client).and(route) {
+        Ok(Route::Pass) => match gateway.admission.slot(Kind::Read) {
+            Ok(slot) => pass(&gateway, Request::from_parts(head, body), slot).await,
+            Err(refusal) => Err(refuse_sender(&gateway, refusal, &mut body, waits).await),
+        },
+        Ok(route) => match serve_write(gateway.clone(), id.clone(), route, head, &mut body).await {
+            Ok(reply) => Ok(respond(&gateway, reply, &id, accepts_gzip)),
+            Err(refusal) => Err(refuse_sender(&gateway, refusal, &mut body, waits).await),
+        },
+        Err(refusal) => Err(refuse_sender(&gateway, refusal, &mut body, waits).await),
     };
     let response = answered.unwrap_or_else(|refusal| {
         if refusal.kind == Refusal::PRIMARY_UNAVAILABLE {
             gateway.standby.doubt_primary();
         }
-        gateway.metrics.refusals.with_label_values(&[refusal.kind]).inc();
+        gateway.metrics.refusals.with_label_values(&[refusal.label()]).inc();
         refuse(&refusal, &shape, &id, &method)
     });
     let status = response.status();
+    let took = begun.elapsed();
     gateway.metrics.requests.with_label_values(&[class, status.as_str()]).inc();
-    tracing::debug!(request = &*id, %method, path, status = status.as_u16(), took = ?begun.elapsed(), "request");
+    gateway.metrics.request_seconds.with_label_values(&[class, status_class(status)]).observe(took.as_secs_f64());
+    tracing::debug!(request = &*id, %method, path, status = status.as_u16(), ?took, "request");
     response
+}
+
+/// Clusters are spoken to in HTTP/1.1, whatever the client speaks.
+fn speak_http_1_1(head: &mut Parts) {
+    if head.version == Version::HTTP_2 {
+        // HTTP/2 may send a cookie in pieces (RFC 9113, 8.2.3).
+        let pieces: Vec<&[u8]> = head.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if pieces.len() > 1
+            && let Ok(whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..]))
+        {
+            head.headers.insert(COOKIE, whole);
+        }
+    }
+    head.version = Version::HTTP_11;
+}
+
+fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        100..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    }
+}
+
+/// Forwards what is no write. Its place is free again when the answer has left.
+async fn pass(gateway: &Gateway, request: Request<RequestBody>, slot: Slot) -> Result<Response<Body>, Refusal> {
+    let fault = request.body().fault();
+    let answered = read::answer(gateway, request).await;
+    let response = answered.map_err(|refusal| fault.refusal().unwrap_or(refusal))?;
+    Ok(response.map(|body| AnswerBody::stream(body, slot).boxed_unsync()))
+}
+
+/// Reads on for a while, so that the refusal reaches a client that sends everything before it reads.
+async fn refuse_sender(gateway: &Gateway, refusal: Refusal, body: &mut RequestBody, waits: bool) -> Refusal {
+    if !waits {
+        body::discard(body, gateway.config.max_body_bytes).await;
+    }
+    refusal
 }
 
 fn class(route: &Result<Route, Refusal>) -> &'static str {
@@ -86,14 +136,18 @@ async fn serve_write(
     id: Arc<str>,
     route: Route,
     head: Parts,
-    body: &mut Incoming,
+    body: &mut RequestBody,
 ) -> Result<Reply, Refusal> {
     body::check_accept(&head.headers)?;
     // Refused at once, before a large body is read for nothing. (Writes that may pass without the log are not.)
     if gateway.log.is_down() && gateway.unplaced == Unplaced::Refuse {
         return Err(Refusal::log_unavailable("nothing was written, because no Kafka broker can be reached"));
     }
-    let mut admitted = body::read(body, &head.headers, gateway.config.max_body_bytes, &gateway.budget).await?;
+    // So is what would get no place. It takes its place when its body is here: who sends slowly holds no place.
+    gateway.admission.check_room(Kind::Write)?;
+    let mut admitted = body::read(body, &head.headers, gateway.config.max_body_bytes, &gateway.budget)
+        .await
+        .map_err(|refusal| body.fault().refusal().unwrap_or(refusal))?;
     let planned = {
         let query = || {
             let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
@@ -122,6 +176,9 @@ async fn serve_write(
     run(gateway, id, planned, head.headers, admitted).await
 }
 
+/// About as much of a bulk's answer tells of an item.
+const ANSWER_OF_ITEM: usize = 256;
+
 enum Work {
     Write(PlannedWrite),
     Change(IndexChange),
@@ -135,11 +192,13 @@ async fn run(
     headers: HeaderMap,
     mut admitted: Admitted,
 ) -> Result<Reply, Refusal> {
-    // Records hold another copy of the sources until Kafka has them.
-    admitted.grow(admitted.bytes.len())?;
+    let slot = gateway.admission.slot(Kind::Write)?;
+    // Until Kafka has them; and the primary's answer, as far as its size can be told.
+    let items = if let Work::Write(plan) = &work { plan.items.len() } else { 1 };
+    admitted.grow(gateway.copies * admitted.bytes.len() + ANSWER_OF_ITEM * items)?;
     let tasks = gateway.tasks.clone();
     let task = tasks.spawn(async move {
-        let _admitted = admitted;
+        let _held = (admitted, slot);
         match work {
             Work::Write(plan) => replicate::write(&gateway, &id, &plan, &headers).await,
             Work::Change(change) => index_admin::change(&gateway, change, &headers).await,
@@ -151,7 +210,7 @@ async fn run(
     })
 }
 
-fn respond(reply: Reply, id: &str, accepts_gzip: bool) -> Response<Body> {
+fn respond(gateway: &Gateway, reply: Reply, id: &str, accepts_gzip: bool) -> Response<Body> {
     // Below this a compressed body is no shorter.
     const WORTH_COMPRESSING: usize = 256;
     let mut headers = reply.headers;
@@ -167,7 +226,9 @@ fn respond(reply: Reply, id: &str, accepts_gzip: bool) -> Response<Body> {
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     insert_id(&mut headers, id);
-    let mut response = Response::new(full(body));
+    // It is held until its client has taken it.
+    let held = gateway.budget.count(body.len());
+    let mut response = Response::new(AnswerBody::whole(body, held).boxed_unsync());
     *response.status_mut() = reply.status;
     *response.headers_mut() = headers;
     response
@@ -181,7 +242,7 @@ fn refuse(refusal: &Refusal, shape: &ReplyShape, id: &str, method: &Method) -> R
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     insert_id(headers, id);
     if refusal.status == StatusCode::TOO_MANY_REQUESTS {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        headers.insert(RETRY_AFTER, HeaderValue::from(refusal.retry_after));
     }
     *response.status_mut() = refusal.status;
     if *method != Method::HEAD {

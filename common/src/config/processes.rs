@@ -2,7 +2,12 @@
 
 use std::time::Duration;
 
+pub use front::{ClientKey, PatienceConfig, RateLimitConfig};
+
 use super::{ProtocolConfig, reader::Section};
+use crate::tls::ServerFiles;
+
+mod front;
 
 /// A gateway.
 #[derive(Clone, Debug)]
@@ -21,9 +26,21 @@ pub struct GatewayConfig {
     pub publish_timeout: Duration,
     /// The largest body of a write, after decompression, in bytes.
     pub max_body_bytes: u64,
-    /// Bodies of all writes under way, in bytes; beyond it writes get 429.
+    /// Bytes that all writes under way may take, every copy of them counted; beyond it writes get 429.
     pub max_bytes_in_flight: u64,
-    /// How long running requests may take to end after SIGTERM.
+    /// Requests that may be under way at once; beyond it they get 429.
+    pub max_concurrent_requests: u64,
+    /// Connections of clients that may be open at once; beyond it a new one is answered with 429 and closed.
+    pub max_connections: u64,
+    /// How long slow clients are waited for.
+    pub patience: PatienceConfig,
+    /// What one client may ask for; nothing limits it by default.
+    pub rate_limit: Option<RateLimitConfig>,
+    /// What is shown to clients that connect by TLS; without it the port is plain.
+    pub tls: Option<ServerFiles>,
+    /// How long the gateway says that it is not ready before it accepts no more connections, after SIGTERM.
+    pub drain_notice: Duration,
+    /// How long running requests may take to end after that.
     pub drain_timeout: Duration,
     /// How often each cluster is asked whether it is up, and how long it may take to answer.
     pub health_interval: Duration,
@@ -89,6 +106,12 @@ impl GatewayConfig {
             publish_timeout: section.duration("publish_timeout", Duration::from_secs(10)),
             max_body_bytes: section.size("max_body_bytes", 100 << 20),
             max_bytes_in_flight: section.size("max_bytes_in_flight", 512 << 20),
+            max_concurrent_requests: section.number("max_concurrent_requests", 1_024, 2..=1_000_000),
+            max_connections: section.number("max_connections", 4_096, 1..=1_000_000),
+            patience: PatienceConfig::read(&mut section),
+            rate_limit: RateLimitConfig::read(section.section("rate_limit")),
+            tls: front::read_tls(section.section("tls")),
+            drain_notice: section.duration("drain_notice", Duration::from_secs(1)),
             drain_timeout: section.duration("drain_timeout", Duration::from_secs(30)),
             health_interval: section.duration("health_interval", Duration::from_secs(1)),
         };

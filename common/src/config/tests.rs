@@ -101,6 +101,15 @@ listen = "nowhere"
 primary_timeout = "90s"
 drain_timeout = 5
 health_interval = "1h"
+max_connections = 0
+max_concurrent_requests = 1
+header_timeout = "soon"
+[gateway.tls]
+cert_file = "/etc/understudy/gateway.pem"
+[gateway.rate_limit]
+bytes_per_second = "fast"
+burst = "1ms"
+key = "cookie"
 [log]
 format = "xml"
 level = "loud=="
@@ -135,6 +144,13 @@ level = "loud=="
         "gateway.primary_timeout: intent_timeout + primary_timeout + publish_timeout is 102s",
         "gateway.drain_timeout: must be a duration",
         "gateway.health_interval: must be at most 60s",
+        "gateway.max_connections: must be a whole number from 1",
+        "gateway.max_concurrent_requests: must be a whole number from 2",
+        "gateway.header_timeout: must be a duration",
+        "gateway.tls.key_file: is missing",
+        "gateway.rate_limit.bytes_per_second: must be a size",
+        "gateway.rate_limit.burst: is 1ms, and must be at least 1s",
+        "gateway.rate_limit.key: must be \"address\" or \"user\", not \"cookie\"",
         "log.format: must be \"human\" or \"json\"",
         "log.level: must be a filter",
     ] {
@@ -209,4 +225,22 @@ fn patterns_match_as_in_elasticsearch() {
         assert_eq!(pattern.matches(index), matches, "{index}");
     }
     assert!(!IndexPattern::new("a*a").matches("a") && IndexPattern::new("a*a").matches("aa"));
+}
+
+#[test]
+fn clients_are_neither_limited_nor_encrypted_unless_it_is_said() {
+    let config = Config::parse(GOOD, HashMap::new()).unwrap();
+    assert_eq!((config.gateway.rate_limit, config.gateway.tls), (None, None));
+    let said = Config::parse(
+        &format!(
+            "{GOOD}[gateway.tls]\ncert_file = \"a.pem\"\nkey_file = \"b.pem\"\nclient_ca_file = \"c.pem\"\n\
+             [gateway.rate_limit]\nrequests_per_second = 5\nkey = \"user\"\n"
+        ),
+        HashMap::new(),
+    )
+    .unwrap();
+    let limit = said.gateway.rate_limit.unwrap();
+    assert_eq!((limit.requests_per_second, limit.bytes_per_second, limit.key), (Some(5), None, ClientKey::User));
+    assert_eq!(said.gateway.tls.unwrap().client_ca_file.unwrap().to_str(), Some("c.pem"));
+    assert!(errors(&format!("{GOOD}[gateway.tls]\nclient_ca_file = \"c.pem\"\n"))[0].contains("needs cert_file"));
 }
