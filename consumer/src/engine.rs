@@ -32,7 +32,7 @@ pub use command::{
     ReferenceTicket, Sighting, StopReason, Tally, Way,
 };
 use indices::Indices;
-use partition::{Around, Partition, Phase};
+use partition::{Around, Compared, Partition, Phase};
 
 use crate::{
     backoff::Backoff,
@@ -48,6 +48,9 @@ pub const BULKS: usize = 2;
 /// After it stood still, the process sends nothing for so long: the group may have given its partitions to others, and
 /// is about to tell it.
 const CAUTION: Duration = Duration::from_secs(2);
+
+/// Why a log is read anew.
+const JUMPED: &str = "the log jumped";
 
 /// One item of a bulk: where its verdict belongs.
 #[derive(Clone, Copy, Debug)]
@@ -157,7 +160,7 @@ impl Engine {
         match state.accept(now.at, received) {
             partition::Accepted::Yes | partition::Accepted::Ignored => {}
             partition::Accepted::Jumped { expected } => {
-                self.out.push(Command::ReadFrom { partition, generation, offset: expected });
+                self.out.push(Command::ReadFrom { partition, generation, offset: expected, reason: JUMPED });
             }
         }
     }
@@ -172,7 +175,7 @@ impl Engine {
         for (partition, generation, jumped) in jumped {
             match jumped {
                 partition::Jumped::Again { expected } => {
-                    self.out.push(Command::ReadFrom { partition, generation, offset: expected });
+                    self.out.push(Command::ReadFrom { partition, generation, offset: expected, reason: JUMPED });
                 }
                 partition::Jumped::Gap { expected, found } => {
                     let detail = format!(
@@ -187,8 +190,17 @@ impl Engine {
     /// What the log of a partition spans now.
     pub fn watermarks(&mut self, partition: i32, generation: u64, low: i64, high: i64) {
         let Some(state) = self.current(partition, generation) else { return };
-        if let Some(detail) = state.compare(low, high) {
-            self.stop(partition, generation, StopReason::Gap, detail);
+        match state.compare(low, high) {
+            Compared::Fine => {}
+            Compared::Gap(detail) => self.stop(partition, generation, StopReason::Gap, detail),
+            Compared::Still { next } => {
+                self.out.push(Command::ReadFrom {
+                    partition,
+                    generation,
+                    offset: next,
+                    reason: "nothing is read of a log that goes on",
+                });
+            }
         }
     }
 

@@ -154,12 +154,12 @@ impl Forcer {
 }
 
 /// The verdict when too much time went by before the write of a round (from 0): what earlier rounds wrote was not withdrawn.
+/// Looking at copies takes a target longer than that when it has too much to do, and it is asked for fewer at once then. Where
+/// the process stood still, whoever takes the verdict notices by himself.
 fn too_late(round: usize) -> BulkVerdict {
-    if round == 0 {
-        return BulkVerdict::Withdrawn;
-    }
-    let text = "too much time went by between two tries".to_owned();
-    BulkVerdict::Unknown(Reason { status: 0, kind: "stood_still".into(), text })
+    let text = "too much time went by before the write".to_owned();
+    let reason = Reason { status: 0, kind: "slow".into(), text };
+    if round == 0 { BulkVerdict::Overloaded(reason) } else { BulkVerdict::Unknown(reason) }
 }
 
 /// The verdict when a round ends with one on the whole bulk. What earlier rounds left behind must not be forgotten: writes
@@ -209,8 +209,8 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_not_sent_at_all_is_withdrawn() {
-        assert_eq!(too_late(0), BulkVerdict::Withdrawn);
+    fn a_target_that_is_slow_to_show_its_copies_is_asked_for_fewer() {
+        assert!(matches!(too_late(0), BulkVerdict::Overloaded(_)));
         assert!(matches!(too_late(1), BulkVerdict::Unknown(_)));
     }
 }

@@ -26,8 +26,8 @@ impl Driver {
             }
             Command::Pause { partition, generation } => self.pause(partition, generation, true),
             Command::Resume { partition, generation } => self.pause(partition, generation, false),
-            Command::ReadFrom { partition, generation, offset } => {
-                tracing::warn!(partition, offset, "the log jumped; reading again");
+            Command::ReadFrom { partition, generation, offset, reason } => {
+                tracing::warn!(partition, offset, reason, "reading again");
                 if let Some(source) = &self.source {
                     source.read_from(partition, generation, offset);
                 }

@@ -218,6 +218,8 @@ pub enum Command {
         generation: u64,
         /// Offset.
         offset: i64,
+        /// Why.
+        reason: &'static str,
     },
     /// A partition does not go on.
     Stopped {

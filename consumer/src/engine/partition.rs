@@ -60,6 +60,24 @@ const REREAD: Duration = Duration::from_secs(2);
 /// How often a log that jumps is read anew before it counts as a gap.
 const TRIES: u32 = 2;
 
+/// A log that goes on, of which nothing was read for so many looks, is read anew: it happens that librdkafka stands still. The
+/// next time that takes twice as many looks, for the end of a stranger's transaction is a record that is never read.
+const STILL: u32 = 3;
+/// And never more than so many.
+const LONGEST_STILL: u32 = 60;
+
+/// What a look at the log says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    Fine,
+    /// Records are missing.
+    Gap(String),
+    /// It goes on, and nothing of it comes: it is to be read anew from there.
+    Still {
+        next: i64,
+    },
+}
+
 /// What a partition needs of the engine to fill its batch.
 pub(super) struct Around<'a> {
     pub(super) hasher: &'a DocumentHasher,
@@ -85,6 +103,8 @@ pub(super) struct Partition {
     behind: u32,
     /// What had been read when the last two looks at the log came in.
     read_before: [i64; 2],
+    /// Looks since something was read of a log that goes on, and how many there may be.
+    still: (u32, u32),
     queue: VecDeque<Queued>,
     queued_effects: usize,
     queued_bytes: usize,
@@ -118,6 +138,7 @@ impl Partition {
             jump: None,
             behind: 0,
             read_before: [0; 2],
+            still: (0, STILL),
             queue: VecDeque::new(),
             queued_effects: 0,
             queued_bytes: 0,
@@ -192,24 +213,38 @@ impl Partition {
     }
 
     /// What is wrong when the log spans `low..high` now.
-    pub(super) fn compare(&mut self, low: i64, high: i64) -> Option<String> {
+    pub(super) fn compare(&mut self, low: i64, high: i64) -> Compared {
         if self.phase != Phase::Running {
-            return None;
+            return Compared::Fine;
         }
         let next = self.next_offset;
         if low > next {
-            return Some(format!("the log begins at offset {low} by now, and {next} was to be read next"));
+            return Compared::Gap(format!("the log begins at offset {low} by now, and {next} was to be read next"));
         }
         // A look is older than its arrival, and what was read since is no sign of anything. It began after the last look but
         // one had come in, for only one waits to be taken.
         let [known, last] = self.read_before;
         self.read_before = [last, next];
         self.behind = if high < known { self.behind + 1 } else { 0 };
-        (self.behind >= LOOKS).then(|| {
-            format!(
+        if self.behind >= LOOKS {
+            return Compared::Gap(format!(
                 "the log ends at offset {high}, and was read up to {known} before: it lost records or is another log"
-            )
-        })
+            ));
+        }
+        if next > last {
+            self.still = (0, STILL);
+        }
+        if high <= next || self.paused || self.jump.is_some() {
+            self.still.0 = 0;
+            return Compared::Fine;
+        }
+        let (looks, most) = self.still;
+        if looks + 1 < most {
+            self.still.0 += 1;
+            return Compared::Fine;
+        }
+        self.still = (0, (most * 2).min(LONGEST_STILL));
+        Compared::Still { next }
     }
 
     pub(super) fn letter_kept(&mut self, partition: i32, item: Option<usize>, out: &mut Vec<Command>) {

@@ -194,6 +194,12 @@ impl Open {
         }
         let (times, number, generation) = (self.times, turn.partition, turn.generation);
         let outcomes = turn.end();
+        // It failed before its first look. Others get their turn first: what failed may be about this partition alone.
+        let taken = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Looked(seen) if seen.pass.oldest_ticket_ms.is_some())
+                || matches!(outcome, Outcome::TooEarly)
+        };
+        let pauses = failed && !outcomes.iter().any(|(_, outcome)| taken(outcome));
         let Some(partition) = self.of(number, generation) else { return Vec::new() };
         let mut told = Vec::new();
         for (offset, outcome) in outcomes {
@@ -210,6 +216,9 @@ impl Open {
                     let Seen { pass, whole, gateway, documents } = *seen;
                     intent.facts = Some((gateway, documents));
                     progress.looked(&times, intent.at_ms, pass, whole, now, dice);
+                    if pauses {
+                        progress.pause(now, dice);
+                    }
                     if whole {
                         told.push(Told::Fresh(intent.request.clone()));
                     }

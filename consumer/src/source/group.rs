@@ -218,11 +218,13 @@ impl ConsumerContext for Rebalancing {
 
 impl Rebalancing {
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
-        // Without an offset librdkafka would begin at the committed one. Where to begin is decided later, so it waits,
-        // paused, at the end; what slips through before the pause is not taken.
+        // Without an offset librdkafka would begin at the committed one. Where to begin is decided later, so it waits, paused;
+        // what slips through before the pause is not taken. It waits at a number, never at the log's end: that would be asked
+        // for, and an answer that comes after the seek has librdkafka (2.12, `rd_kafka_toppar_handle_Offset`) ask once more
+        // and go there, past records that were never read.
         let mut waiting = TopicPartitionList::with_capacity(list.count());
         for partition in partitions_of(list) {
-            let _ = waiting.add_partition_offset(&self.topic, partition, Offset::End);
+            let _ = waiting.add_partition_offset(&self.topic, partition, Offset::Offset(0));
         }
         if let Err(error) = consumer.incremental_assign(&waiting).and_then(|()| consumer.pause(&waiting)) {
             tracing::error!(%error, "partitions could not be assigned");

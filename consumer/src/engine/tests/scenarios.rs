@@ -73,8 +73,9 @@ fn a_partition_gets_nothing_new_until_its_batch_is_done() {
 #[test]
 fn a_jump_in_the_log_is_read_again_and_then_a_gap() {
     let mut engine = begun();
-    let again =
-        |commands: Vec<Command>| matches!(commands[..], [Command::ReadFrom { partition: 0, generation: 1, offset: 0 }]);
+    let again = |commands: Vec<Command>| {
+        matches!(commands[..], [Command::ReadFrom { partition: 0, generation: 1, offset: 0, .. }])
+    };
     engine.record(at(0), 0, 1, put(1, 1));
     assert!(again(engine.step(at(1))));
     engine.record(at(2), 0, 1, put(2, 1));
@@ -100,6 +101,30 @@ fn a_jump_that_reading_again_mends_is_none() {
     engine.step(at(9_000));
     assert!(engine.status().all(|status| status.stopped.is_none()));
     assert!(engine.wakes_at(Duration::from_secs(10)).is_none_or(|at| at <= Duration::from_secs(10)));
+}
+
+#[test]
+fn a_log_of_which_nothing_comes_is_read_again() {
+    let mut engine = begun();
+    let looks_until_read = |engine: &mut Engine, high, now| {
+        let read = |commands: &Vec<Command>| {
+            commands.iter().any(|command| matches!(command, Command::ReadFrom { partition: 0, offset: 1, .. }))
+        };
+        (1..=100).find(|_| {
+            engine.watermarks(0, 1, 0, high);
+            read(&engine.step(at(now)))
+        })
+    };
+    engine.record(at(0), 0, 1, put(0, 1));
+    assert_eq!(looks_until_read(&mut engine, 1, 0), None, "it is at its end");
+    assert_eq!(looks_until_read(&mut engine, 2, 0), Some(3));
+    assert_eq!(looks_until_read(&mut engine, 2, 0), Some(6), "a stranger's record may stand there for ever");
+    engine.record(at(1), 0, 1, put(1, 1));
+    for offset in 2..20 {
+        engine.watermarks(0, 1, 0, 40);
+        assert!(!matches!(engine.step(at(2))[..], [Command::ReadFrom { .. }, ..]), "it is read");
+        engine.record(at(2), 0, 1, put(offset, 1));
+    }
 }
 
 #[test]

@@ -338,3 +338,19 @@ fn who_waits_longest_comes_first_and_large_ones_come_alone() {
     let turn = r.begin(at(20)).unwrap();
     assert_eq!(turn.offsets().collect::<Vec<_>>(), [small, second, third], "small ones together");
 }
+
+#[test]
+fn a_turn_that_failed_before_its_first_look_lets_other_partitions_go_first() {
+    let mut r = Reconciling::new();
+    let other = PARTITION + 1;
+    r.open.assigned(other, 1);
+    r.open.reached_end(other, 1);
+    r.intent("r", at(100));
+    let record = IntentRecord { offset: 0, at_ms: ms(at(110)), request: "s".into(), size: Some(100) };
+    r.open.record(other, 1, record, at(110));
+    let turn = r.begin(at(120)).unwrap();
+    assert_eq!(turn.partition, PARTITION, "it is due for a longer time");
+    r.open.turned(turn, true, at(120), 1.0);
+    let turn = r.begin(at(121)).unwrap();
+    assert_eq!(turn.partition, other);
+}
