@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use understudy_tests::{Fake, FakeAnswer, FakeRequest, Process, Servers, Stage, eventually};
+use understudy_tests::{Fake, FakeAnswer, FakeRequest, Nodes, Process, Servers, Stage, eventually};
 
 use crate::{DOWN, SOON, answers, is_ready};
 
@@ -131,4 +131,28 @@ async fn a_frozen_primary_is_down() {
     answers(&through, &path, "backup", DOWN).await.expect(200);
     servers.thaw("primary");
     answers(&through, &path, "primary", SOON).await.expect(200);
+}
+
+/// One node of three is left, which answers and has no master.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_master_is_no_primary() {
+    let _servers = Servers::take().await;
+    let nodes = Nodes::take().await;
+    let stage = Stage::new("no elected master").set("clusters.primary.urls", vec![nodes.address(1)]);
+    let index = stage.index("i");
+    nodes.create_index(&index, 1).await;
+    let (gateway, _consumer) = (stage.gateway().await, stage.consumer().await);
+    let (through, path) = (stage.through(&gateway), format!("/{index}/_doc/1"));
+    through.put(&path, "{}").await.expect(201);
+    stage.wait_drained().await;
+    is_ready(&gateway).await;
+    nodes.kill(2).await;
+    nodes.kill(3).await;
+    answers(&through, &path, "backup", SOON).await.expect(200);
+    nodes.http(1).get("/").await.expect(200);
+    let reason = through.get("/_cat/nodes").await.expect(503).text();
+    assert!(reason.contains("it has no elected master"), "{reason}");
+    nodes.restart(2).await;
+    answers(&through, &path, "primary", SOON).await.expect(200);
+    nodes.restart(3).await;
 }

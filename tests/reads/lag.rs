@@ -44,8 +44,7 @@ async fn a_lag_is_what_kafka_says() {
     let late = lag(&stage).await;
     assert!(late.records == 1 && late.seconds < 10.0, "only what is not applied counts: {late:?}");
     let (partition, behind) = late.partitions.iter().find(|(_, lag)| lag.records > 0).expect("one is behind");
-    let record =
-        stage.records("target.backup").await.into_iter().filter(|record| record.partition == *partition).next_back();
+    let record = stage.records("target.backup").await.into_iter().rfind(|record| record.partition == *partition);
     assert_eq!(behind.oldest_ms, record.map(|record| record.timestamp));
 
     // What retention took is a gap.

@@ -123,7 +123,7 @@ impl Writers {
                 Ok(reply) => *told.failed.entry(format!("{} {}", reply.status, reply.error_type())).or_default() += 1,
                 Err(error) => *told.failed.entry(error).or_default() += 1,
             }
-            if number % 10 == 0 {
+            if number.is_multiple_of(10) {
                 let search = format!("/{}/_search?size=10&q=n:{}", self.index, number % 100);
                 match self.http.request("GET", &search).send().await {
                     Ok(reply) if reply.status == 200 => {}
