@@ -88,12 +88,14 @@ fn every_key_that_is_read_stands_in_it() {
 #[test]
 fn the_defaults_that_it_shows_are_the_defaults() {
     // Keys whose commented value is an example, because there is no default or it depends on the machine.
-    const EXAMPLES: [&str; 8] = [
+    const EXAMPLES: [&str; 10] = [
         "username",
         "password_file",
         "password",
         "ca_file",
         "number_of_replicas",
+        "auto_expand_replicas",
+        "refresh_interval",
         "unplaced_writes",
         "name",
         "min_insync_replicas",
