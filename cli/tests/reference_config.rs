@@ -96,6 +96,8 @@ fn the_defaults_that_it_shows_are_the_defaults() {
         "cert_file",
         "key_file",
         "number_of_replicas",
+        "auto_expand_replicas",
+        "refresh_interval",
         "unplaced_writes",
         "name",
         "min_insync_replicas",

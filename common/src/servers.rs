@@ -131,8 +131,9 @@ pub async fn look(
     part: Part,
     timeout: Duration,
 ) -> Result<Judgement, CallError> {
-    // Not `GET /`: distributions without the main module answer it with 405.
-    const PATH: &str = "/_nodes/_all/http?filter_path=nodes.*.version,nodes.*.build_flavor";
+    // Not `GET /`: distributions without the main module answer it with 405. A node that does not answer the others is left
+    // out after the timeout, and one of them tells of the rest.
+    const PATH: &str = "/_nodes/_all/http?timeout=2s&filter_path=nodes.*.version,nodes.*.build_flavor";
     let nodes: Nodes = client.get_json(PATH, timeout).await?;
     let servers: BTreeSet<Server> = nodes.nodes.into_values().map(Node::server).collect();
     if servers.is_empty() {

@@ -74,18 +74,22 @@ async fn kafka_over_tls_and_sasl() {
     };
     works(&through("kafka password", &broker, "PASSWORD", &password(PASSWORD))).await;
 
-    let wrong_ca = [("security.protocol", "ssl"), ("ssl.ca.location", &*other_ca)];
-    is_refused(&through("kafka wrong ca", &broker, "TLS", &wrong_ca), &["certificate verify failed"]).await;
-    is_refused(&through("kafka wrong password", &broker, "PASSWORD", &password("wrong")), &["Authentication failed"])
-        .await;
-    let stranger = through("kafka other host", &broker, "STRANGER", &tls);
-    is_refused(&stranger, &["certificate verify failed", "hostname mismatch", "IP address mismatch"]).await;
-    drop(stranger);
     // It is the name alone.
     let unnamed = [&tls[..], &[("ssl.endpoint.identification.algorithm", "none")]].concat();
     works(&through("kafka any host", &broker, "STRANGER", &unnamed)).await;
+
+    // Each takes as long as a question to Kafka may take, so all are asked at once.
+    let wrong_ca = [("security.protocol", "ssl"), ("ssl.ca.location", &*other_ca)];
+    let wrong_ca = through("kafka wrong ca", &broker, "TLS", &wrong_ca);
+    let wrong_password = through("kafka wrong password", &broker, "PASSWORD", &password("wrong"));
+    let stranger = through("kafka other host", &broker, "STRANGER", &tls);
     let without = through("kafka no certificate", &broker, "MUTUAL", &tls);
-    is_refused(&without, &["certificate required", "handshake failure", "SSL handshake failed", "ssl"]).await;
+    tokio::join!(
+        is_refused(&wrong_ca, &["certificate verify failed"]),
+        is_refused(&wrong_password, &["Authentication failed"]),
+        is_refused(&stranger, &["certificate verify failed"]),
+        is_refused(&without, &["certificate required", "handshake failure", "Disconnected"]),
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -337,7 +337,11 @@ impl ClusterClient {
             }
             Err(error) => {
                 let reason = format!("{address}: {}", describe(&error));
-                self.shared.failed(node, &reason);
+                // A body that breaks off is its sender's fault.
+                let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<hyper::Error>());
+                if !cause.is_some_and(hyper::Error::is_user) {
+                    self.shared.failed(node, &reason);
+                }
                 Err(if error.is_connect() { self.not_sent(reason) } else { self.unanswered(reason) })
             }
         }
