@@ -16,13 +16,7 @@ use hyper::{
 };
 use understudy_common::cluster::{Body, BoxError, CallError, ClusterClient, full};
 
-use crate::{
-    body,
-    budget::Budget,
-    refusal::Refusal,
-    route,
-    write::plan::PlannedWrite,
-};
+use crate::{body, budget::Budget, refusal::Refusal, route, write::plan::PlannedWrite};
 
 /// Headers that belong to one connection (RFC 9110, 7.6.1).
 const OF_A_CONNECTION: [HeaderName; 9] = [

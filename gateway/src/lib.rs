@@ -35,7 +35,13 @@ pub mod settle;
 pub mod standby;
 pub mod write;
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use gateway::Gateway;
 use prometheus::Registry;
@@ -50,18 +56,41 @@ use understudy_common::{
 };
 
 /// How often it is looked whether certificates have changed.
-const CERTIFICATES: std::time::Duration = std::time::Duration::from_secs(5);
+const CERTIFICATES: Duration = Duration::from_secs(5);
+
+/// A gateway that has just been started says that it is ready when it takes writes, lest a restart refuse some; but no later
+/// than this.
+const STARTING: Duration = Duration::from_secs(5);
 
 struct GatewayHealth {
     gateway: Arc<Gateway>,
     stop: CancellationToken,
+    started: Instant,
+    was_ready: AtomicBool,
+}
+
+impl GatewayHealth {
+    fn has_started(&self) -> bool {
+        let gateway = &self.gateway;
+        self.was_ready.load(Ordering::Acquire)
+            || gateway.gate.placement().is_ok()
+            || gateway.log.is_down()
+            || self.started.elapsed() >= STARTING
+    }
 }
 
 impl Health for GatewayHealth {
-    /// Ready while it is not draining. When the primary or Kafka is down it must stay behind the load balancer, to answer
+    /// Ready from its start until it drains. When the primary or Kafka is down it must stay behind the load balancer, to answer
     /// reads and to refuse writes with a reason.
     fn ready(&self) -> Result<(), String> {
-        if self.stop.is_cancelled() { Err("draining".to_owned()) } else { Ok(()) }
+        if self.stop.is_cancelled() {
+            return Err("draining".to_owned());
+        }
+        if !self.has_started() {
+            return Err("starting".to_owned());
+        }
+        self.was_ready.store(true, Ordering::Release);
+        Ok(())
     }
 
     fn metrics(&self) -> &Registry {
@@ -98,7 +127,12 @@ pub async fn run(
         async move { settle::run(&gateway, waiting, settle_after, &drained).await }
     });
     let ended = CancellationToken::new();
-    let health = Arc::new(GatewayHealth { gateway: gateway.clone(), stop: stop.clone() });
+    let health = Arc::new(GatewayHealth {
+        gateway: gateway.clone(),
+        stop: stop.clone(),
+        started: Instant::now(),
+        was_ready: AtomicBool::new(false),
+    });
     let admin = tokio::spawn(admin::serve(admin_listener, health, ended.clone().cancelled_owned()));
     let opening = tokio::spawn({
         let (gateway, config, stop) = (gateway.clone(), config.clone(), stop.clone());

@@ -131,6 +131,8 @@ where
         async move {
             let version = request.version();
             let mut response = service::answer(server.gateway.clone(), address, request).await;
+            // A primary answers some malformed requests in HTTP/1.0.
+            *response.version_mut() = Version::HTTP_11;
             // Who is told so goes elsewhere before the connection is closed.
             if server.draining.is_cancelled() && version < Version::HTTP_2 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -5,11 +5,14 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Sleep,
+};
 
 use super::patience::Seen;
 
@@ -118,12 +121,24 @@ impl Drop for Running {
 pub struct Watched<S> {
     stream: S,
     sight: Sight,
+    // After our last word, until the client's.
+    farewell: Option<Farewell>,
 }
+
+struct Farewell {
+    over: Pin<Box<Sleep>>,
+    left: usize,
+}
+
+/// How long a client may go on sending after our last word, and how much. A connection that is closed over unread bytes is
+/// reset, and a client that has not read its answer yet would not see it.
+const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL_BYTES: usize = 2 << 20;
 
 impl<S> Watched<S> {
     /// Notes what happens on `stream`.
     pub fn new(stream: S, sight: Sight) -> Self {
-        Self { stream, sight }
+        Self { stream, sight, farewell: None }
     }
 
     fn note<T>(&self, polled: Poll<io::Result<T>>, progress: impl FnOnce(&T) -> bool) -> Poll<io::Result<T>> {
@@ -147,7 +162,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.note(polled, |written| *written > 0)
@@ -176,8 +191,32 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.note(polled, |()| false)
+        let this = &mut *self;
+        if this.farewell.is_none() {
+            let polled = Pin::new(&mut this.stream).poll_shutdown(context);
+            ready!(this.note(polled, |()| false))?;
+            this.farewell = Some(Farewell { over: Box::pin(tokio::time::sleep(FAREWELL)), left: FAREWELL_BYTES });
+        }
+        this.poll_farewell(context).map(Ok)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// Reads until the client has said its last word too, or has said enough.
+    fn poll_farewell(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(farewell) = &mut self.farewell else { return Poll::Ready(()) };
+        let mut bytes = [0; 8192];
+        loop {
+            let mut into = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.stream).poll_read(context, &mut into) {
+                Poll::Pending => return farewell.over.as_mut().poll(context),
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => match (into.filled().len(), farewell.left.checked_sub(into.filled().len())) {
+                    (0, _) | (_, None) => return Poll::Ready(()),
+                    (_, Some(left)) => farewell.left = left,
+                },
+            }
+        }
     }
 }
 
