@@ -87,7 +87,9 @@ async fn an_index_that_a_write_creates_with_a_pipeline_is_observed() {
     stage.through(&gateway).put(&format!("/{index}/_doc/1"), "{\"n\":1}").await.expect(201);
     stage.assert_converges(&index).await;
     assert_eq!(source(&stage.backup(), &index, "1").await["by"], "template");
-    assert_eq!(lines(&stage).await, ["{\"0\":{\"observed\":true}}"]);
+    // The second look may find that the cluster state moved, and publish it once more.
+    let lines = lines(&stage).await;
+    assert!(!lines.is_empty() && lines.iter().all(|line| line == "{\"0\":{\"observed\":true}}"), "{lines:?}");
     stage.primary().delete(&format!("/_template/{name}")).await.expect(200);
     stage.wait_settled().await;
 }
