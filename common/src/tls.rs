@@ -149,7 +149,13 @@ fn system_roots() -> Result<RootCertStore, String> {
 /// What was built from files, as they are now. Cheap to clone.
 pub struct Reloading<M: Material> {
     material: M,
-    current: Arc<RwLock<(Vec<Option<SystemTime>>, Arc<M::Built>)>>,
+    current: Arc<RwLock<Read<M::Built>>>,
+}
+
+/// What was read, and when its files had been changed last.
+struct Read<B> {
+    times: Vec<Option<SystemTime>>,
+    built: Arc<B>,
 }
 
 impl<M: Material> Clone for Reloading<M> {
@@ -166,13 +172,13 @@ impl<M: Material> Reloading<M> {
     pub fn new(material: M) -> Result<Self, String> {
         let times = times(&material);
         let built = Arc::new(material.build()?);
-        Ok(Self { material, current: Arc::new(RwLock::new((times, built))) })
+        Ok(Self { material, current: Arc::new(RwLock::new(Read { times, built })) })
     }
 
     /// As they were read last.
     #[must_use]
     pub fn current(&self) -> Arc<M::Built> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).1.clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).built.clone()
     }
 
     /// Reads the files anew if one of them has changed; says whether they were. What was there stays where they cannot be
@@ -182,11 +188,11 @@ impl<M: Material> Reloading<M> {
     /// With the file and what is wrong with it.
     pub fn reload(&self) -> Result<bool, String> {
         let times = times(&self.material);
-        if self.current.read().unwrap_or_else(PoisonError::into_inner).0 == times {
+        if self.current.read().unwrap_or_else(PoisonError::into_inner).times == times {
             return Ok(false);
         }
         let built = Arc::new(self.material.build()?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = (times, built);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Read { times, built };
         Ok(true)
     }
 
