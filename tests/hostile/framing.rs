@@ -25,7 +25,7 @@ async fn each_malformed_request_gets_what_the_table_says() {
     let stage = Stage::new("malformed requests");
     let gateway = stage.gateway().await;
     let index = stage.index("i");
-    let good = WellBehaved::start(&gateway, &index);
+    let good = WellBehaved::start(&gateway, &index).await;
     let get = |head: &str| format!("GET / HTTP/1.1\r\nhost: x\r\n{head}\r\n");
     let put = |head: &str, body: &str| {
         format!("PUT /{index}/_doc/1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n{head}\r\n{body}")
@@ -155,6 +155,7 @@ async fn expect_100_continue() {
     assert_eq!(status(&connection.read_head(SOON).await), "100");
     connection.send("{}").await.expect("it is taken");
     assert_eq!(status(&connection.read_head(SOON).await), "201");
+    drop(connection);
     let refused = answer_to(&gateway, head("/_cluster/settings")).await;
     assert_eq!(status(&refused), "501", "{refused}");
     nothing_leaks(&gateway).await;

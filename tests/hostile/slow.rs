@@ -41,7 +41,7 @@ async fn heads_and_bodies_that_do_not_come_are_given_up() {
     let stage = impatient("slow heads and bodies");
     let gateway = stage.gateway().await;
     let index = stage.index("i");
-    let good = WellBehaved::start(&gateway, &index);
+    let good = WellBehaved::start(&gateway, &index).await;
     let open = async || RawConnection::open(gateway.address()).await;
     let with_body = |start: String| {
         format!("{start} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{{")
@@ -75,7 +75,7 @@ async fn connections_that_rest_are_closed_and_broken_ones_forgotten() {
     let stage = impatient("resting connections");
     let gateway = stage.gateway().await;
     let index = stage.index("i");
-    let good = WellBehaved::start(&gateway, &index);
+    let good = WellBehaved::start(&gateway, &index).await;
     let mut resting = Vec::new();
     for n in 0..60 {
         let mut connection = RawConnection::open(gateway.address()).await;
@@ -124,7 +124,7 @@ async fn who_does_not_read_is_cut_off() {
     let stage = impatient("clients that do not read");
     let gateway = stage.gateway().await;
     let path = large_answer(&stage).await;
-    let good = WellBehaved::start(&gateway, &stage.index("i"));
+    let good = WellBehaved::start(&gateway, &stage.index("i")).await;
     let mut deaf = Vec::new();
     for _ in 0..3 {
         let mut connection = RawConnection::open(gateway.address()).await;

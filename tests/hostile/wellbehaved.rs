@@ -14,8 +14,10 @@ pub struct WellBehaved {
 
 impl WellBehaved {
     /// Begins to write to `index` through `gateway`.
-    pub fn start(gateway: &Process, index: &str) -> Self {
+    pub async fn start(gateway: &Process, index: &str) -> Self {
         let (http, index, stop) = (Http::new(gateway.address()), index.to_owned(), CancellationToken::new());
+        // A mapping that must grow waits for the master, which has other things to do here.
+        http.put(&format!("/{index}"), "{\"mappings\":{\"dynamic\":false}}").await.expect(200);
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
             let mut done = 0;
