@@ -146,10 +146,13 @@ fn system_roots() -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
+/// When the files changed last, and what was built from them.
+type Read<M> = (Vec<Option<SystemTime>>, Arc<<M as Material>::Built>);
+
 /// What was built from files, as they are now. Cheap to clone.
 pub struct Reloading<M: Material> {
     material: M,
-    current: Arc<RwLock<(Vec<Option<SystemTime>>, Arc<M::Built>)>>,
+    current: Arc<RwLock<Read<M>>>,
 }
 
 impl<M: Material> Clone for Reloading<M> {
