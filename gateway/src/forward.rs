@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::{Body as _, Frame, Incoming},
     header::{
         ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
@@ -70,7 +70,7 @@ pub async fn pass(
         && budget.has(size)
     {
         let held = body::read_as_it_is(&mut body, size, budget).await?;
-        cluster.send_safe(Request::from_parts(head, held.bytes.clone())).await
+        ask(cluster, Request::from_parts(head, held.bytes.clone())).await
     } else {
         cluster.send(Request::from_parts(head, body.map_err(BoxError::from).boxed_unsync())).await
     };
@@ -81,6 +81,25 @@ pub async fn pass(
     let (mut head, body) = answer.into_parts();
     leave_connection_headers(&mut head.headers);
     Ok(Response::from_parts(head, body))
+}
+
+/// Asks what may be asked again. Once more where the cluster itself failed: a search whose node goes away between its two
+/// phases ends with 500 (`node_not_connected_exception`) although other nodes have copies, and succeeds when it begins anew.
+async fn ask(cluster: &ClusterClient, request: Request<Bytes>) -> Result<Response<Body>, CallError> {
+    const FAILED: [StatusCode; 4] = [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    if cluster.nodes() == 1 {
+        return cluster.send_safe(request).await;
+    }
+    let first = cluster.send_safe(request.clone()).await?;
+    if !FAILED.contains(&first.status()) {
+        return Ok(first);
+    }
+    Ok(cluster.send_safe(request).await.unwrap_or(first))
 }
 
 /// The request of a write to the primary: the client's own headers and credentials, the planned body.
