@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::stream;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::{Body as HttpBody, Frame},
     header::{
         ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName,
@@ -64,7 +64,7 @@ where
         && budget.has(size)
     {
         let held = body::read_as_it_is(&mut body, size, budget).await.map_err(Unpassed::Refused)?;
-        cluster.send_safe(Request::from_parts(head, held.bytes.clone())).await
+        ask(cluster, Request::from_parts(head, held.bytes.clone())).await
     } else {
         cluster.send(Request::from_parts(head, body.map_err(Into::into).boxed_unsync())).await
     };
@@ -88,7 +88,7 @@ pub enum Unpassed {
 pub async fn send(cluster: &ClusterClient, mut head: Parts, body: Bytes) -> Result<Response<Body>, CallError> {
     leave_request_headers(&mut head.headers);
     let answer = if route::may_be_repeated(&head.method, head.uri.path()) {
-        cluster.send_safe(Request::from_parts(head, body)).await
+        ask(cluster, Request::from_parts(head, body)).await
     } else {
         cluster.send(Request::from_parts(head, full(body))).await
     };
@@ -123,6 +123,25 @@ pub fn of_read_body(headers: &mut HeaderMap, length: usize) {
     if length > 0 || headers.contains_key(CONTENT_LENGTH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
+}
+
+/// Asks what may be asked again. Once more where the cluster itself failed: a search whose node goes away between its two
+/// phases ends with 500 (`node_not_connected_exception`) although other nodes have copies, and succeeds when it begins anew.
+async fn ask(cluster: &ClusterClient, request: Request<Bytes>) -> Result<Response<Body>, CallError> {
+    const FAILED: [StatusCode; 4] = [
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    if cluster.nodes() == 1 {
+        return cluster.send_safe(request).await;
+    }
+    let first = cluster.send_safe(request.clone()).await?;
+    if !FAILED.contains(&first.status()) {
+        return Ok(first);
+    }
+    Ok(cluster.send_safe(request).await.unwrap_or(first))
 }
 
 /// The request of a write to the primary: the client's own headers and credentials, the planned body.

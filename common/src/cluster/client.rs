@@ -121,6 +121,12 @@ impl ClusterClient {
         &self.shared.name
     }
 
+    /// How many nodes it knows.
+    #[must_use]
+    pub fn nodes(&self) -> usize {
+        self.shared.addresses.len()
+    }
+
     /// Sends a request as it is (its URI may be a path alone), without the service account, and hands out the answer as
     /// it comes.
     ///

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 use crate::{Http, Stack};
 
@@ -21,11 +21,15 @@ impl Authority {
         std::fs::create_dir_all(&folder).expect("a folder can be made");
         let mut params = CertificateParams::new(vec![]).expect("no names are good names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose issuer has its own name for a root.
+        params.distinguished_name.push(DnType::CommonName, "Understudy tests");
         let key = || KeyPair::generate().expect("a key");
         let root = CertifiedIssuer::self_signed(params, key()).expect("a root");
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
         let leaf_key = key();
-        let leaf = CertificateParams::new(names).expect("good names").signed_by(&leaf_key, &root).expect("a leaf");
+        let mut params = CertificateParams::new(names).expect("good names");
+        params.distinguished_name.push(DnType::CommonName, "localhost");
+        let leaf = params.signed_by(&leaf_key, &root).expect("a leaf");
         for (name, text) in [("ca.pem", root.pem()), ("http.pem", leaf.pem()), ("http.key", leaf_key.serialize_pem())] {
             std::fs::write(folder.join(name), text).expect("the folder can be written");
         }
