@@ -56,6 +56,8 @@ impl ClientContext for Failures {
     fn error(&self, error: KafkaError, reason: &str) {
         // What is wrong with the last of them was said before.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            // How long it took is another time each time.
+            let reason = reason.split(" (after ").next().unwrap_or(reason);
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
         }
     }
