@@ -141,7 +141,9 @@ async fn serve_write(
     body::check_accept(&head.headers)?;
     // Refused at once, before a large body is read for nothing. (Writes that may pass without the log are not.)
     if gateway.log.is_down() && gateway.unplaced == Unplaced::Refuse {
-        return Err(Refusal::log_unavailable("nothing was written, because no Kafka broker can be reached"));
+        // While the gate is closed, it is known better why.
+        let reason = gateway.gate.placement().err().unwrap_or_else(|| "no Kafka broker can be reached".to_owned());
+        return Err(Refusal::log_unavailable(format!("nothing was written, because {reason}")));
     }
     // So is what would get no place. It takes its place when its body is here: who sends slowly holds no place.
     gateway.admission.check_room(Kind::Write)?;

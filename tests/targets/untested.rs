@@ -23,9 +23,12 @@ async fn a_primary_of_an_untested_version_takes_no_writes() {
     let (through, index) = (stage.through(&gateway), stage.index("i"));
     let path = format!("/{index}/_doc/1");
     let refused = async || {
-        let reply = through.put(&path, "{}").await.expect(503);
-        let said = reply.text();
-        if said.contains("Elasticsearch 9.3.0") && said.contains("clusters.primary.allow_untested_version") {
+        let reply = through.put(&path, "{}").await;
+        let said = reply.to_string();
+        if reply.status == 503
+            && reply.text().contains("Elasticsearch 9.3.0")
+            && reply.text().contains("clusters.primary.allow_untested_version")
+        {
             Ok(())
         } else {
             Err(said)

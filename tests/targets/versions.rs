@@ -29,7 +29,7 @@ async fn write_everything(through: &Http, index: &str, settings: serde_json::Val
         r#"{"text":"Grüße","at":"2026-11-22 10:00:00","place":{"lat":1.10,"lon":2},"address":"::1","price":1.10}"#,
         r#"{"create":{"_id":"2","routing":"r"}}"#,
         r#"{"parts":[{"n":1},{"n":2}],"raw":{"any":[1,"x",null]},"range":{"gte":1,"lt":9},"flag":true}"#,
-        r#"{"index":{"_id":"2","routing":"s"}}"#,
+        r#"{"index":{"_id":"3","routing":"s"}}"#,
         r#"{"at":1700000000000}"#,
         r#"{"index":{"_id":"gone"}}"#,
         r#"{"n":1}"#,

@@ -8,11 +8,13 @@ use std::{
 
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
+    client::DefaultClientContext,
+    error::{KafkaError, KafkaResult},
     types::RDKafkaErrorCode,
 };
 
 use super::{
-    client::{Failures, client_config},
+    client::{client_config, why_unreachable},
     read_all,
 };
 use crate::{
@@ -22,18 +24,20 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it may take to learn why there is no connection.
+const WHY: Duration = Duration::from_secs(3);
 
 /// Why the topics cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
     /// Kafka could not be asked; it may be asked again.
     #[error("cannot reach Kafka: {0}")]
-    Unreachable(#[from] rdkafka::error::KafkaError),
+    Unreachable(#[from] KafkaError),
     /// Connections to Kafka fail, and it is known why; it may be asked again.
     #[error("cannot reach Kafka: {reason} ({error})")]
     NoConnection {
         /// What the call ended with.
-        error: rdkafka::error::KafkaError,
+        error: KafkaError,
         /// What the client says of its connections.
         reason: String,
     },
@@ -50,19 +54,20 @@ pub enum TopicError {
 /// # Errors
 /// When Kafka cannot be reached, or a topic is not what it must be.
 pub async fn ensure_topics(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<(), TopicError> {
-    let failures = Failures::default();
-    let ensured = match admin_client(kafka, failures.clone()) {
-        Ok(admin) => ensure(kafka, specs, Arc::new(admin)).await,
-        Err(error) => Err(error.into()),
+    let error = match ensure(kafka, specs).await {
+        Err(TopicError::Unreachable(error)) => error,
+        ensured => return ensured,
     };
-    ensured.map_err(|error| match (error, failures.last()) {
-        (TopicError::Unreachable(error), Some(reason)) => TopicError::NoConnection { error, reason },
-        (error, _) => error,
+    let kafka = kafka.clone();
+    let why = tokio::task::spawn_blocking(move || why_unreachable(&kafka, WHY)).await;
+    Err(match why {
+        Ok(Some(reason)) => TopicError::NoConnection { error, reason },
+        _ => TopicError::Unreachable(error),
     })
 }
 
-fn admin_client(kafka: &KafkaConfig, failures: Failures) -> rdkafka::error::KafkaResult<AdminClient<Failures>> {
-    client_config(kafka, "understudy-admin").create_with_context(failures)
+fn admin_client(kafka: &KafkaConfig) -> KafkaResult<AdminClient<DefaultClientContext>> {
+    client_config(kafka, "understudy-admin").create()
 }
 
 /// The settings of a topic, as texts.
@@ -70,15 +75,16 @@ fn admin_client(kafka: &KafkaConfig, failures: Failures) -> rdkafka::error::Kafk
 /// # Errors
 /// When Kafka does not tell.
 pub async fn topic_settings(kafka: &KafkaConfig, topic: &str) -> Result<BTreeMap<String, String>, TopicError> {
-    let admin = admin_client(kafka, Failures::default())?;
+    let admin = admin_client(kafka)?;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
     let described = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await?;
     let resource = described.into_iter().next().ok_or_else(|| TopicError::NotYetKnown(topic.to_owned()))?;
-    let resource = resource.map_err(|code| TopicError::Unreachable(rdkafka::error::KafkaError::AdminOp(code)))?;
+    let resource = resource.map_err(|code| TopicError::Unreachable(KafkaError::AdminOp(code)))?;
     Ok(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
 }
 
-async fn ensure(kafka: &KafkaConfig, specs: &[TopicSpec], admin: Arc<AdminClient<Failures>>) -> Result<(), TopicError> {
+async fn ensure(kafka: &KafkaConfig, specs: &[TopicSpec]) -> Result<(), TopicError> {
+    let admin = Arc::new(admin_client(kafka)?);
     // What was recorded was created before: so the record is read first, and the look at what is there comes later.
     let recorded = recorded(kafka, &Seen::look(&admin).await?).await?;
     let mut seen = Seen::look(&admin).await?;
@@ -154,7 +160,7 @@ struct Seen {
 }
 
 impl Seen {
-    async fn look(admin: &Arc<AdminClient<Failures>>) -> Result<Self, TopicError> {
+    async fn look(admin: &Arc<AdminClient<DefaultClientContext>>) -> Result<Self, TopicError> {
         let admin = admin.clone();
         let look = tokio::task::spawn_blocking(move || {
             let metadata = admin.inner().fetch_metadata(None, TIMEOUT)?;
@@ -169,7 +175,7 @@ impl Seen {
     }
 }
 
-async fn create(admin: &AdminClient<Failures>, missing: &[&TopicSpec]) -> Result<(), TopicError> {
+async fn create(admin: &AdminClient<DefaultClientContext>, missing: &[&TopicSpec]) -> Result<(), TopicError> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -212,7 +218,7 @@ fn check_shape(spec: &TopicSpec, partitions: &[usize], wrong: &mut Vec<String>) 
 }
 
 async fn check_settings(
-    admin: &AdminClient<Failures>,
+    admin: &AdminClient<DefaultClientContext>,
     specs: &[TopicSpec],
     brokers: usize,
     wrong: &mut Vec<String>,
@@ -224,7 +230,7 @@ async fn check_settings(
         let resource = match resource {
             Ok(resource) => resource,
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(TopicError::NotYetKnown(spec.name.clone())),
-            Err(code) => return Err(TopicError::Unreachable(rdkafka::error::KafkaError::AdminOp(code))),
+            Err(code) => return Err(TopicError::Unreachable(KafkaError::AdminOp(code))),
         };
         if resource.entries.is_empty() {
             return Err(TopicError::NotYetKnown(spec.name.clone()));

@@ -1,8 +1,17 @@
 //! Options of librdkafka.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel};
+use rdkafka::{
+    ClientConfig, ClientContext,
+    config::RDKafkaLogLevel,
+    consumer::{BaseConsumer, ConsumerContext},
+    error::KafkaError,
+    types::RDKafkaErrorCode,
+};
 
 use crate::config::KafkaConfig;
 
@@ -35,29 +44,46 @@ pub fn check_options(kafka: &KafkaConfig) -> Result<(), String> {
     client_config(kafka, "understudy").create_native_config().map(drop).map_err(|error| error.to_string())
 }
 
-/// Remembers what a client said last of a connection that failed: calls fail with "transport failure" or a timeout, whatever
-/// it was (a certificate, a password, a broker that is away). Cheap to clone.
+/// Remembers why connections fail.
 #[derive(Clone, Default)]
-pub struct Failures(Arc<Mutex<Option<String>>>);
-
-impl Failures {
-    /// What was said last.
-    #[must_use]
-    pub fn last(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
+struct Failures(Arc<Mutex<Option<String>>>);
 
 impl ClientContext for Failures {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if facility == "FAIL" {
-            // `[thrd:…]: ` is the name of a thread of its own.
-            let said = message.split_once("]: ").map_or(message, |(_, said)| said);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(said.to_owned());
-        }
         log_line(level, facility, message);
     }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // What is wrong with the last of them was said before.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            // How long it took is another time each time.
+            let reason = reason.split(" (after ").next().unwrap_or(reason);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
 }
+
+impl ConsumerContext for Failures {}
+
+/// Why connections to Kafka fail, where that is told within `timeout`: calls end with "transport failure", whatever it was (a
+/// certificate, a password, a broker that is away). Blocks.
+#[must_use]
+pub fn why_unreachable(kafka: &KafkaConfig, timeout: Duration) -> Option<String> {
+    let failures = Failures::default();
+    let client: BaseConsumer<Failures> =
+        client_config(kafka, "understudy-probe").create_with_context(failures.clone()).ok()?;
+    let begun = Instant::now();
+    while begun.elapsed() < timeout {
+        // Errors are told to those alone who poll.
+        let _ = client.poll(POLL);
+        if let Some(reason) = failures.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Some(reason);
+        }
+    }
+    None
+}
+
+const POLL: Duration = Duration::from_millis(100);
 
 /// What librdkafka says of itself, at levels as ours mean them: it mends what it reports, so nothing is lost; whether a
 /// write or a partition suffers is said by whoever waits for it.
