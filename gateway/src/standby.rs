@@ -70,6 +70,7 @@ impl Standby {
     pub fn new(config: &Config, primary: ClusterClient, up: IntGaugeVec) -> Self {
         let targets = config.placements[0].targets.iter().map(|name| {
             let client = ClusterClient::new(name, &config.clusters[name]);
+            tokio::spawn(client.watch());
             Watched::new(client, Health::down("it was not probed yet"))
         });
         let standby = Self {
