@@ -6,14 +6,14 @@ use understudy_tests::{Beside, Http, Stage};
 
 use crate::alone;
 
-/// A mapping that every version takes as it stands.
+/// A mapping that every version takes as it stands, also those that are distributed without modules.
 fn mapping() -> serde_json::Value {
     json!({
         "_routing": {"required": false},
         "properties": {
             "text": {"type": "text", "fields": {"raw": {"type": "keyword", "ignore_above": 64}}},
             "at": {"type": "date", "format": "strict_date_optional_time||epoch_millis||yyyy-MM-dd HH:mm:ss"},
-            "place": {"type": "geo_point"}, "address": {"type": "ip"}, "price": {"type": "scaled_float", "scaling_factor": 100},
+            "place": {"type": "geo_point"}, "address": {"type": "ip"}, "price": {"type": "double"},
             "parts": {"type": "nested", "properties": {"n": {"type": "integer"}}},
             "raw": {"type": "object", "enabled": false}, "range": {"type": "long_range"}, "flag": {"type": "boolean"},
         },
