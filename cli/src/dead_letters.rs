@@ -18,7 +18,6 @@ mod mark;
 mod redrive;
 mod selection;
 mod show;
-mod text;
 mod tidy;
 mod topic;
 
@@ -37,10 +36,12 @@ use self::{
     letter::Letter,
     mark::Marker,
     redrive::Redrive,
-    text::{count, utc},
     topic::{Letters, Mailbox},
 };
-use crate::interrupt::{EXIT_INTERRUPTED, interrupted};
+use crate::{
+    interrupt::{EXIT_INTERRUPTED, interrupted},
+    text::{count, utc},
+};
 
 /// Something was left undone, or found.
 const EXIT_LEFT: u8 = 1;

@@ -3,6 +3,7 @@
 mod dead_letters;
 mod duration;
 mod interrupt;
+mod text;
 mod verify;
 
 use std::process::ExitCode;

@@ -82,13 +82,14 @@ fn every_key_that_is_read_stands_in_it() {
         }
     }
     // The root, two clusters, a placement, and eight more tables.
-    assert_eq!(sections, 11);
+    assert_eq!(sections, 12);
 }
 
 #[test]
 fn the_defaults_that_it_shows_are_the_defaults() {
     // Keys whose commented value is an example, because there is no default or it depends on the machine.
-    const EXAMPLES: [&str; 15] = [
+    const EXAMPLES: [&str; 16] = [
+        "admin",
         "username",
         "password_file",
         "password",
@@ -122,6 +123,7 @@ fn the_defaults_that_it_shows_are_the_defaults() {
     assert_eq!(format!("{:?}", shown.gateway), format!("{:?}", default.gateway));
     assert_eq!(format!("{:?}", shown.consumer), format!("{:?}", default.consumer));
     assert_eq!(format!("{:?}", shown.log), format!("{:?}", default.log));
+    assert_eq!(format!("{:?}", shown.status), format!("{:?}", default.status));
     assert_eq!(format!("{:?}", shown.protocol), format!("{:?}", default.protocol));
     let kafka = |config: &Config| {
         let kafka = &config.kafka;

@@ -9,6 +9,7 @@
 //! The shape is that of several regions from the start; what this build does not serve yet is an error that says so.
 
 mod clusters;
+mod effective;
 pub mod index_settings;
 mod kafka;
 mod placements;
@@ -20,9 +21,13 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 pub use clusters::{ClusterConfig, Credentials, Secret};
 use config::{Environment, File, FileFormat};
+use effective::Effective;
 pub use kafka::KafkaConfig;
 pub use placements::{IndexPattern, PlacementConfig, Unplaced};
-pub use processes::{ClientKey, ConsumerConfig, GatewayConfig, LogConfig, LogFormat, PatienceConfig, RateLimitConfig};
+pub use processes::{
+    ClientKey, ConsumerConfig, GatewayConfig, LogConfig, LogFormat, PatienceConfig, RateLimitConfig, StatusConfig,
+    check_admin,
+};
 use reader::{Errors, Section};
 
 /// Everything that is configured.
@@ -42,6 +47,8 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// The consumer.
     pub consumer: ConsumerConfig,
+    /// What `understudy status` looks at.
+    pub status: StatusConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -88,9 +95,15 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key and what would be right.
     pub fn load(file: &Path) -> Result<Self, ConfigErrors> {
-        let mut variables: std::collections::HashMap<String, String> = std::env::vars().collect();
-        variables.remove(FAILPOINTS);
-        Self::load_with(file, variables)
+        Self::load_with(file, variables())
+    }
+
+    /// What the configuration of [`Config::load`] counts as, see [`Config::effective`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key and what would be right.
+    pub fn load_effective(file: &Path) -> Result<String, ConfigErrors> {
+        from_file(file, |text| Self::effective(text, variables()))
     }
 
     /// As [`Config::load`], with the environment given.
@@ -98,10 +111,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key and what would be right.
     pub fn load_with(file: &Path, variables: std::collections::HashMap<String, String>) -> Result<Self, ConfigErrors> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| ConfigErrors(vec![format!("cannot read the file {}: {error}", file.display())]))?;
-        Self::parse(&text, variables)
-            .map_err(|errors| ConfigErrors(errors.0.into_iter().map(|e| format!("{}: {e}", file.display())).collect()))
+        from_file(file, |text| Self::parse(text, variables))
     }
 
     /// Reads a configuration from the text of a file.
@@ -109,6 +119,21 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key and what would be right.
     pub fn parse(text: &str, variables: std::collections::HashMap<String, String>) -> Result<Self, ConfigErrors> {
+        Self::parse_all(text, variables).map(|(config, _)| config)
+    }
+
+    /// What the configuration of [`Config::parse`] counts as: a file with every key, defaults included and secrets masked.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its key and what would be right.
+    pub fn effective(text: &str, variables: std::collections::HashMap<String, String>) -> Result<String, ConfigErrors> {
+        Self::parse_all(text, variables).map(|(_, effective)| effective.to_toml())
+    }
+
+    fn parse_all(
+        text: &str,
+        variables: std::collections::HashMap<String, String>,
+    ) -> Result<(Self, Effective), ConfigErrors> {
         let environment = Environment::with_prefix("UNDERSTUDY")
             .prefix_separator("_")
             .separator("__")
@@ -122,8 +147,8 @@ impl Config {
             .map_err(|error| ConfigErrors(vec![error.to_string().trim_end().to_owned()]))?;
         let errors = Errors::default();
         let config = Self::read(&mut Section::root(tree, &errors), &errors);
-        let errors = errors.into_vec();
-        if errors.is_empty() { Ok(config) } else { Err(ConfigErrors(errors)) }
+        let (errors, effective) = errors.into_parts();
+        if errors.is_empty() { Ok((config, effective)) } else { Err(ConfigErrors(errors)) }
     }
 
     fn read(root: &mut Section<'_>, errors: &Errors) -> Self {
@@ -151,10 +176,23 @@ impl Config {
         protocol.finish();
         let gateway = GatewayConfig::read(root.section("gateway"), &protocol_config);
         let consumer = ConsumerConfig::read(root.section("consumer"));
+        let status = StatusConfig::read(root.section("status"));
         let log = LogConfig::read(root.section("log"));
         root.finish();
-        Self { kafka, clusters, placements, unplaced, protocol: protocol_config, gateway, consumer, log }
+        Self { kafka, clusters, placements, unplaced, protocol: protocol_config, gateway, consumer, status, log }
     }
+}
+
+/// The environment of this process.
+fn variables() -> std::collections::HashMap<String, String> {
+    std::env::vars().filter(|(name, _)| name != FAILPOINTS).collect()
+}
+
+fn from_file<T>(file: &Path, read: impl FnOnce(&str) -> Result<T, ConfigErrors>) -> Result<T, ConfigErrors> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| ConfigErrors(vec![format!("cannot read the file {}: {error}", file.display())]))?;
+    read(&text)
+        .map_err(|errors| ConfigErrors(errors.0.into_iter().map(|e| format!("{}: {e}", file.display())).collect()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! log, state, observe            what is said to the one and asked of the other: tickets and effects, looks at the
 //!                                primary's cluster state, documents read back from its shards
 //! config, telemetry, admin,      what every process has
-//!   process
+//!   process, exposition
 //! ```
 
 pub mod admin;
@@ -20,6 +20,7 @@ pub mod config;
 pub mod control;
 pub mod document;
 pub mod effect;
+pub mod exposition;
 pub mod intent;
 pub mod kafka;
 pub mod lag;

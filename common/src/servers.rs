@@ -131,6 +131,14 @@ pub async fn look(
     part: Part,
     timeout: Duration,
 ) -> Result<Judgement, CallError> {
+    Ok(judge(client.name(), part, config.allow_untested_version, &seen(client, timeout).await?))
+}
+
+/// Asks a cluster for the servers of its nodes. With the service account, which needs `monitor` for that.
+///
+/// # Errors
+/// When no node says its version within `timeout`.
+pub async fn seen(client: &ClusterClient, timeout: Duration) -> Result<BTreeSet<Server>, CallError> {
     // Not `GET /`: distributions without the main module answer it with 405. A node that does not answer the others is left
     // out after the timeout, and one of them tells of the rest.
     const PATH: &str = "/_nodes/_all/http?timeout=2s&filter_path=nodes.*.version,nodes.*.build_flavor";
@@ -140,7 +148,7 @@ pub async fn look(
         let (cluster, reason) = (client.name().to_owned(), "none of its nodes says its version".to_owned());
         return Err(CallError::Unanswered { cluster, reason });
     }
-    Ok(judge(client.name(), part, config.allow_untested_version, &servers))
+    Ok(servers)
 }
 
 #[derive(Deserialize)]

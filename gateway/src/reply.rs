@@ -36,7 +36,8 @@ impl ReplyShape {
         if let Some(format) = query.take("format").filter(|format| format != "json") {
             return Err(Refusal::not_acceptable(format!("a write is answered in JSON only, not in [{format}]")));
         }
-        let filter_path = query.take("filter_path").map(|text| FilterPath::parse(&text)).filter(|f| !f.is_empty());
+        let filter_path = query.take("filter_path").map(|text| FilterPath::parse(&text)).transpose()?;
+        let filter_path = filter_path.filter(|filter| !filter.is_empty());
         // `human` changes durations and sizes, of which the reply of a write has none.
         query.take("human");
         Ok(Self { updates: UpdateReplies::None, filter_path, pretty: query.take_flag("pretty")? })

@@ -9,10 +9,10 @@ use super::{
     arguments::DropArguments,
     letter::Letter,
     mark::Marker,
-    text::{count, plain},
     tidy,
     topic::{Letters, Mailbox},
 };
+use crate::text::{count, plain};
 
 /// Letters that are named in the question.
 const NAMED: usize = 10;

@@ -5,12 +5,8 @@ use std::{collections::BTreeMap, fmt::Write};
 use serde::Serialize;
 use understudy_common::control::{Became, DeadLetterRecord};
 
-use super::{
-    arguments::ListArguments,
-    letter::Letter,
-    text::{count, cut, plain, utc, utc_iso},
-    topic::Letters,
-};
+use super::{arguments::ListArguments, letter::Letter, topic::Letters};
+use crate::text::{count, cut, plain, utc, utc_iso};
 
 /// Rows of a table where no limit is given.
 const ROWS: usize = 100;

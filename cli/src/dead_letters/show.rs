@@ -13,8 +13,8 @@ use super::{
     Invocation,
     letter::{Content, Letter},
     list::LetterJson,
-    text::{plain, pretty, utc},
 };
+use crate::text::{plain, pretty, utc};
 
 #[derive(Serialize)]
 struct Shown<'a> {

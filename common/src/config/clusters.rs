@@ -157,7 +157,7 @@ fn read_tls(section: &mut Section<'_>, urls: &[String]) -> Option<Reloading<Clie
 
 fn read_credentials(section: &mut Section<'_>) -> Option<Credentials> {
     let username = section.text("username");
-    let given = section.text("password");
+    let given = section.secret("password");
     let from_file = section.text("password_file").and_then(|file| match std::fs::read_to_string(&file) {
         Ok(text) => Some(text.trim_end_matches(['\r', '\n']).to_owned()),
         Err(error) => {

@@ -59,7 +59,7 @@ pub(super) fn read(section: Section<'_>) -> BTreeMap<String, String> {
     let (path, errors) = (section.path.clone(), section.errors);
     let mut settings: BTreeMap<String, String> = BTreeMap::new();
     let mut given = BTreeMap::new();
-    for (name, value) in section.into_texts() {
+    for (name, value) in section.into_texts(str::to_owned, |_| false) {
         let (key, full) = (format!("{path}.{name}"), full_name(&name));
         if let Some(why) = refused(&full, &value) {
             errors.note(&key, why);

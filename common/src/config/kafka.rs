@@ -57,7 +57,7 @@ impl KafkaConfig {
         if bootstrap_servers.is_empty() {
             section.note("bootstrap_servers", "must name at least one broker such as \"127.0.0.1:9092\"");
         }
-        let topic_prefix = section.text("topic_prefix").unwrap_or_else(|| "understudy".to_owned());
+        let topic_prefix = section.text_or("topic_prefix", || "understudy".to_owned());
         let fits = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
         if topic_prefix.is_empty() || topic_prefix.len() > 100 || !topic_prefix.chars().all(fits) {
             section.note("topic_prefix", format!("must be 1 to 100 of a-z, A-Z, 0-9, . _ and -, not {topic_prefix:?}"));
@@ -99,8 +99,7 @@ impl KafkaConfig {
 /// `UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD` is `sasl.password`.
 fn read_options(section: Section<'_>) -> BTreeMap<String, String> {
     let (path, errors) = (section.path.clone(), section.errors);
-    let options: BTreeMap<_, _> =
-        section.into_texts().into_iter().map(|(name, value)| (name.replace('_', "."), value)).collect();
+    let options: BTreeMap<_, _> = section.into_texts(|name| name.replace('_', "."), is_secret).into_iter().collect();
     for name in RESERVED.iter().filter(|name| options.contains_key(**name)) {
         errors.note(&format!("{path}.\"{name}\""), "is decided by Understudy and cannot be set");
     }
@@ -113,6 +112,15 @@ fn read_options(section: Section<'_>) -> BTreeMap<String, String> {
         }
     }
     options
+}
+
+/// Whether an option of librdkafka holds something that must not be shown (its `CONFIGURATION.md`).
+fn is_secret(name: &str) -> bool {
+    // `sasl.oauthbearer.config` and `.extensions` may hold tokens; `ssl.key.pem` is the key itself, `ssl.key.location` its file.
+    ["password", "secret", "passphrase", "key.pem", "oauthbearer.config", "oauthbearer.extensions", "token"]
+        .iter()
+        .any(|word| name.contains(word))
+        && !name.ends_with(".url")
 }
 
 /// Options may hold passwords, so only their names are shown.

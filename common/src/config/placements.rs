@@ -110,7 +110,7 @@ pub(super) fn read_all(
 
 fn read(mut section: Section<'_>, clusters: &BTreeMap<String, ClusterConfig>) -> PlacementConfig {
     let known = clusters.keys().cloned().collect::<Vec<_>>().join(", ");
-    let name = section.text("name").unwrap_or_else(|| "default".to_owned());
+    let name = section.text_or("name", || "default".to_owned());
     let indices = section.text("indices").unwrap_or_default();
     let allowed = |c: char| !c.is_whitespace() && !c.is_uppercase() && !"\\/?\"<>|#".contains(c);
     if indices.is_empty() || !indices.split(',').all(|part| !part.trim().is_empty() && part.trim().chars().all(allowed))

@@ -1,4 +1,4 @@
-//! `[gateway]`, `[consumer]` and `[log]`: the processes themselves.
+//! `[gateway]`, `[consumer]`, `[status]` and `[log]`: the processes themselves.
 
 use std::time::Duration;
 
@@ -71,6 +71,15 @@ pub struct ConsumerConfig {
     pub reconcile_after: Duration,
 }
 
+/// What `understudy status` looks at, and what it takes for ready.
+#[derive(Clone, Debug)]
+pub struct StatusConfig {
+    /// Admin ports of gateways and consumers, `host:port`.
+    pub admin: Vec<String>,
+    /// A standby that is further behind is not ready.
+    pub max_lag: Duration,
+}
+
 /// Logs.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -98,7 +107,7 @@ fn host_name() -> String {
 impl GatewayConfig {
     pub(super) fn read(mut section: Section<'_>, protocol: &ProtocolConfig) -> Self {
         let config = Self {
-            name: section.text("name").unwrap_or_else(host_name),
+            name: section.text_or("name", host_name),
             listen: section.address("listen", "0.0.0.0:9200"),
             admin_listen: section.address("admin_listen", "0.0.0.0:9310"),
             intent_timeout: section.duration("intent_timeout", Duration::from_secs(2)),
@@ -142,7 +151,7 @@ impl GatewayConfig {
 impl ConsumerConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
         let config = Self {
-            name: section.text("name").unwrap_or_else(host_name),
+            name: section.text_or("name", host_name),
             admin_listen: section.address("admin_listen", "0.0.0.0:9320"),
             batch_bytes: section.size("batch_bytes", 8 << 20),
             batch_actions: section.number("batch_actions", 2_000, 1..=100_000),
@@ -158,17 +167,44 @@ impl ConsumerConfig {
     }
 }
 
+impl StatusConfig {
+    pub(super) fn read(mut section: Section<'_>) -> Self {
+        let config =
+            Self { admin: section.texts("admin"), max_lag: section.duration("max_lag", Duration::from_secs(30)) };
+        for address in &config.admin {
+            if let Err(reason) = check_admin(address) {
+                section.note("admin", reason);
+            }
+        }
+        section.finish();
+        config
+    }
+}
+
+/// Whether a text names an admin port.
+///
+/// # Errors
+/// With what would be right.
+pub fn check_admin(address: &str) -> Result<(), String> {
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    let fits = address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && is_port(port))
+        && format!("http://{address}")
+            .parse::<hyper::Uri>()
+            .is_ok_and(|uri| uri.path() == "/" && uri.query().is_none());
+    if fits { Ok(()) } else { Err(format!("must be host:port such as gateway-1:9310, not {address:?}")) }
+}
+
 impl LogConfig {
     pub(super) fn read(mut section: Section<'_>) -> Self {
-        let format = match section.text("format").as_deref() {
-            None | Some("human") => LogFormat::Human,
-            Some("json") => LogFormat::Json,
-            Some(other) => {
+        let format = match section.text_or("format", || "human".to_owned()).as_str() {
+            "human" => LogFormat::Human,
+            "json" => LogFormat::Json,
+            other => {
                 section.note("format", format!("must be \"human\" or \"json\", not {other:?}"));
                 LogFormat::Human
             }
         };
-        let level = section.text("level").unwrap_or_else(|| "info".to_owned());
+        let level = section.text_or("level", || "info".to_owned());
         if let Err(error) = level.parse::<tracing_subscriber::filter::Targets>() {
             section.note(
                 "level",

@@ -1,22 +1,30 @@
-//! Takes keys out of the configuration tree, one after the other, and notes every error instead of stopping at the first.
+//! Takes keys out of the configuration tree, one after the other, and notes every error instead of stopping at the first; and
+//! what every key counts as, defaults included.
 
 use std::{cell::RefCell, time::Duration};
 
 use config::{Map, Value, ValueKind};
 
-use super::units;
+use super::{
+    effective::{self, Effective},
+    units,
+};
 
-/// Where errors are noted.
+/// Where errors are noted, and what was read.
 #[derive(Default)]
-pub(super) struct Errors(RefCell<Vec<String>>);
+pub(super) struct Errors {
+    noted: RefCell<Vec<String>>,
+    read: RefCell<Effective>,
+}
 
 impl Errors {
     pub(super) fn note(&self, key: &str, what: impl std::fmt::Display) {
-        self.0.borrow_mut().push(format!("{key}: {what}"));
+        self.noted.borrow_mut().push(format!("{key}: {what}"));
     }
 
-    pub(super) fn into_vec(self) -> Vec<String> {
-        self.0.into_inner()
+    /// The errors, and what was read.
+    pub(super) fn into_parts(self) -> (Vec<String>, Effective) {
+        (self.noted.into_inner(), self.read.into_inner())
     }
 }
 
@@ -51,6 +59,10 @@ impl<'e> Section<'e> {
 
     pub(super) fn note(&self, name: &str, what: impl std::fmt::Display) {
         self.errors.note(&self.key(name), what);
+    }
+
+    fn read(&self, name: &str, toml: String) {
+        self.errors.read.borrow_mut().note(&self.path, name, toml);
     }
 
     fn take(&mut self, name: &'static str) -> Option<ValueKind> {
@@ -94,12 +106,13 @@ impl<'e> Section<'e> {
         named
     }
 
-    /// Every scalar below this table, as text, by name.
-    pub(super) fn into_texts(self) -> Vec<(String, String)> {
+    /// Every scalar below this table, as text, by the name that `named` makes of the one that stands there. Those are masked in
+    /// what is shown of which `is_secret` says so.
+    pub(super) fn into_texts(self, named: fn(&str) -> String, is_secret: fn(&str) -> bool) -> Vec<(String, String)> {
         let mut texts = Vec::new();
         for (name, value) in self.values {
             match scalar(&value.kind) {
-                Some(text) => texts.push((name, text)),
+                Some(text) => texts.push((named(&name), text)),
                 None => self.errors.note(
                     &format!("{}.{name}", self.path),
                     format!("must be a text, a number or a boolean, not {}", kind_name(&value.kind)),
@@ -107,10 +120,34 @@ impl<'e> Section<'e> {
             }
         }
         texts.sort();
+        let mut read = self.errors.read.borrow_mut();
+        for (name, text) in &texts {
+            read.note(&self.path, name, if is_secret(name) { effective::masked() } else { effective::text(text) });
+        }
+        drop(read);
         texts
     }
 
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        let text = self.untold(name)?;
+        self.read(name, effective::text(&text));
+        Some(text)
+    }
+
+    pub(super) fn text_or(&mut self, name: &'static str, default: impl FnOnce() -> String) -> String {
+        let text = self.untold(name).unwrap_or_else(default);
+        self.read(name, effective::text(&text));
+        text
+    }
+
+    /// A text that is never shown.
+    pub(super) fn secret(&mut self, name: &'static str) -> Option<String> {
+        let text = self.untold(name)?;
+        self.read(name, effective::masked());
+        Some(text)
+    }
+
+    fn untold(&mut self, name: &'static str) -> Option<String> {
         let kind = self.take(name)?;
         match kind {
             ValueKind::String(text) => Some(text),
@@ -123,6 +160,12 @@ impl<'e> Section<'e> {
 
     /// A list of texts; from the environment, separated by commas.
     pub(super) fn texts(&mut self, name: &'static str) -> Vec<String> {
+        let texts = self.list(name);
+        self.read(name, effective::texts(&texts));
+        texts
+    }
+
+    fn list(&mut self, name: &'static str) -> Vec<String> {
         match self.take(name) {
             None => Vec::new(),
             Some(ValueKind::String(text)) => {
@@ -146,6 +189,12 @@ impl<'e> Section<'e> {
     }
 
     pub(super) fn boolean(&mut self, name: &'static str, default: bool) -> bool {
+        let value = self.truth(name, default);
+        self.read(name, value.to_string());
+        value
+    }
+
+    fn truth(&mut self, name: &'static str, default: bool) -> bool {
         let Some(kind) = self.take(name) else { return default };
         match scalar(&kind).as_deref() {
             Some("true") => true,
@@ -157,7 +206,16 @@ impl<'e> Section<'e> {
         }
     }
 
+    /// A default outside of what is allowed means that there is none.
     pub(super) fn number(&mut self, name: &'static str, default: u64, allowed: std::ops::RangeInclusive<u64>) -> u64 {
+        let number = self.whole(name, default, &allowed);
+        if allowed.contains(&number) {
+            self.read(name, number.to_string());
+        }
+        number
+    }
+
+    fn whole(&mut self, name: &'static str, default: u64, allowed: &std::ops::RangeInclusive<u64>) -> u64 {
         let Some(kind) = self.take(name) else { return default };
         match scalar(&kind).and_then(|text| text.parse().ok()).filter(|number| allowed.contains(number)) {
             Some(number) => number,
@@ -170,16 +228,20 @@ impl<'e> Section<'e> {
     }
 
     pub(super) fn duration(&mut self, name: &'static str, default: Duration) -> Duration {
-        self.measured(
-            name,
-            default,
-            "a duration above zero such as \"500ms\", \"2s\", \"5m\" or \"7d\"",
-            units::duration,
-        )
+        let right = "a duration above zero such as \"500ms\", \"2s\", \"5m\" or \"7d\"";
+        let duration = self.measured(name, default, right, units::duration);
+        self.read(name, effective::text(&units::duration_text(duration)));
+        duration
     }
 
+    /// A default of 0 means that there is none.
     pub(super) fn size(&mut self, name: &'static str, default: u64) -> u64 {
-        self.measured(name, default, "a size above zero such as 1048576, \"64KiB\" or \"100MiB\"", units::size)
+        let right = "a size above zero such as 1048576, \"64KiB\" or \"100MiB\"";
+        let size = self.measured(name, default, right, units::size);
+        if size > 0 {
+            self.read(name, effective::text(&units::size_text(size)));
+        }
+        size
     }
 
     fn measured<T>(&mut self, name: &'static str, default: T, right: &str, parse: fn(&str) -> Option<T>) -> T {
@@ -194,7 +256,7 @@ impl<'e> Section<'e> {
     }
 
     pub(super) fn address(&mut self, name: &'static str, default: &str) -> String {
-        let address = self.text(name).unwrap_or_else(|| default.to_owned());
+        let address = self.text_or(name, || default.to_owned());
         let port = address.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
         if !matches!(port, Some(Ok(_))) {
             self.note(name, format!("must be host:port such as {default}, not {address:?}"));

@@ -244,3 +244,70 @@ fn clients_are_neither_limited_nor_encrypted_unless_it_is_said() {
     assert_eq!(said.gateway.tls.unwrap().client_ca_file.unwrap().to_str(), Some("c.pem"));
     assert!(errors(&format!("{GOOD}[gateway.tls]\nclient_ca_file = \"c.pem\"\n"))[0].contains("needs cert_file"));
 }
+
+#[test]
+fn what_counts_is_shown_with_defaults_and_without_secrets() {
+    let variables = || {
+        variables(&[
+            ("UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD", "s3cret"),
+            ("UNDERSTUDY_KAFKA__OPTIONS__SSL_KEY_PASSWORD", "s3cret"),
+            ("UNDERSTUDY_KAFKA__OPTIONS__SASL_USERNAME", "\"u\""),
+            ("UNDERSTUDY_GATEWAY__INTENT_TIMEOUT", "1500ms"),
+        ])
+    };
+    let shown = Config::effective(GOOD, variables()).unwrap();
+    for line in [
+        "[kafka]",
+        "bootstrap_servers = [\"127.0.0.1:9092\"]",
+        "topic_prefix = \"understudy\"",
+        "partitions = 12",
+        "create_topics = true",
+        "retention = \"7d\"",
+        "max_message_bytes = \"32MiB\"",
+        "[kafka.options]",
+        "\"sasl.password\" = \"***\"",
+        "\"ssl.key.password\" = \"***\"",
+        "\"sasl.username\" = \"\\\"u\\\"\"",
+        "[clusters.primary]",
+        "password = \"***\"",
+        "[clusters.backup.index_settings]",
+        "[[placements]]",
+        "[protocol]",
+        "linger = \"1m\"",
+        "intent_timeout = \"1500ms\"",
+        "[consumer]",
+        "[status]",
+        "max_lag = \"30s\"",
+        "[log]",
+        "level = \"info\"",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line}\nis not in\n{shown}");
+    }
+    assert!(!shown.contains("s3cret") && !shown.contains("01234"), "{shown}");
+    // It says the same when it is read again.
+    let (again, once) = (Config::parse(&shown, HashMap::new()).unwrap(), Config::parse(GOOD, variables()).unwrap());
+    assert_eq!(format!("{again:?}"), format!("{once:?}"));
+    assert_eq!(again.kafka.max_message_bytes, once.kafka.max_message_bytes);
+    assert_eq!(Config::effective(&shown, HashMap::new()).unwrap(), shown);
+    assert_eq!(Config::effective("", HashMap::new()).unwrap_err().0, errors(""));
+}
+
+#[test]
+fn what_stands_outside_of_tables_comes_first() {
+    let shown = Config::effective(&format!("unplaced_writes = \"pass\"\n{GOOD}"), HashMap::new()).unwrap();
+    assert!(shown.starts_with("unplaced_writes = \"pass\"\n"), "{shown}");
+}
+
+#[test]
+fn admin_ports_are_host_and_port() {
+    for right in ["a:1", "127.0.0.1:9310", "[::1]:9310", "gateway-1.example:65535"] {
+        assert_eq!(check_admin(right), Ok(()), "{right}");
+    }
+    for wrong in ["", "a", ":1", "a:b", "a:70000", "http://a:1", "a:1/x", "a b:1"] {
+        assert!(check_admin(wrong).is_err(), "{wrong}");
+    }
+    let text = format!("{GOOD}[status]\nadmin = [\"nowhere\"]\nmax_lag = 3\n");
+    let errors = errors(&text);
+    assert!(errors[1].starts_with("status.admin: must be host:port"), "{errors:?}");
+    assert!(errors[0].starts_with("status.max_lag: must be a duration"), "{errors:?}");
+}

@@ -4,6 +4,7 @@
 //! Arrays are looked through. What a pattern ends at is kept with everything below it; with `-` in front it is left out.
 
 use super::scan::{Scanner, compact};
+use crate::refusal::Refusal;
 
 /// Patterns of what is kept and what is left out.
 #[derive(Clone, Debug, Default)]
@@ -12,11 +13,26 @@ pub struct FilterPath {
     left_out: Vec<Vec<String>>,
 }
 
+/// What a `filter_path` may have: each pattern may be compared with each name of a reply. Elasticsearch takes no longer one
+/// either, for its first line of a request ends at 4 KiB (`http.max_initial_line_length`).
+const MAX_BYTES: usize = 16 << 10;
+/// How many patterns.
+const MAX_PATTERNS: usize = 512;
+
 /// Where patterns stand: the names that are still to be met.
 type Rest<'a> = Vec<&'a [String]>;
 
 impl FilterPath {
-    pub(super) fn parse(text: &str) -> Self {
+    /// Reads the parameter.
+    ///
+    /// # Errors
+    /// When it is longer than anybody means.
+    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+        if text.len() > MAX_BYTES || text.bytes().filter(|byte| *byte == b',').count() >= MAX_PATTERNS {
+            return Err(Refusal::malformed(format!(
+                "[filter_path] may have {MAX_PATTERNS} patterns and {MAX_BYTES} bytes in all"
+            )));
+        }
         let mut filter = Self::default();
         for pattern in text.split(',').map(str::trim).filter(|pattern| !pattern.is_empty()) {
             match pattern.strip_prefix('-') {
@@ -24,7 +40,7 @@ impl FilterPath {
                 None => filter.kept.push(names(pattern)),
             }
         }
-        filter
+        Ok(filter)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -195,7 +211,7 @@ mod tests {
     use super::*;
 
     fn applied(filter: &str, value: &Value) -> Value {
-        serde_json::from_slice(&FilterPath::parse(filter).apply(value.to_string().as_bytes())).unwrap()
+        serde_json::from_slice(&FilterPath::parse(filter).unwrap().apply(value.to_string().as_bytes())).unwrap()
     }
 
     #[test]
@@ -224,7 +240,8 @@ mod tests {
             assert_eq!(applied(filter, &reply), wanted, "{filter}");
         }
         assert_eq!(applied("a\\.b", &json!({"a.b": 1, "a": {"b": 2}})), json!({"a.b": 1}));
-        let exact = FilterPath::parse("-b").apply(br#"{"a": [1.0E10, 123456789012345678901234567890], "b":1}"#);
+        let exact =
+            FilterPath::parse("-b").unwrap().apply(br#"{"a": [1.0E10, 123456789012345678901234567890], "b":1}"#);
         assert_eq!(exact, br#"{"a":[1.0E10,123456789012345678901234567890]}"#);
     }
 
@@ -249,12 +266,27 @@ mod tests {
     }
 
     #[test]
+    fn there_is_an_end_to_patterns() {
+        let status = |text: &str| FilterPath::parse(text).err().map(|refusal| refusal.status.as_u16());
+        assert_eq!(status(&vec!["a"; MAX_PATTERNS].join(",")), None);
+        assert_eq!(status(&vec!["a"; MAX_PATTERNS + 1].join(",")), Some(400));
+        assert_eq!(status(&"a".repeat(MAX_BYTES)), None);
+        assert_eq!(status(&"a".repeat(MAX_BYTES + 1)), Some(400));
+        // The most that is allowed, over a reply that meets it everywhere.
+        let patterns = vec!["**.a.**.b"; MAX_PATTERNS].join(",");
+        let nested = format!("{}1{}", "{\"a\":".repeat(150), "}".repeat(150));
+        let begun = std::time::Instant::now();
+        assert_eq!(FilterPath::parse(&patterns).unwrap().apply(nested.as_bytes()), b"{}");
+        assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn many_stars_are_no_danger() {
         let begun = std::time::Instant::now();
         let long = json!({"a".repeat(10_000): 1});
         assert_eq!(applied("*a*a*a*a*a*a*a*a*b", &long), json!({}));
         let nested = format!("{}1{}", "{\"a\":".repeat(200), "}".repeat(200));
-        assert_eq!(FilterPath::parse("**.a.**.a.**.a.**.a.**.a.b").apply(nested.as_bytes()), b"{}");
+        assert_eq!(FilterPath::parse("**.a.**.a.**.a.**.a.**.a.b").unwrap().apply(nested.as_bytes()), b"{}");
         assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }

@@ -3,11 +3,8 @@
 use std::fmt::Write;
 
 use super::tasks::{Tasks, Told};
-use crate::dead_letters::{
-    Invocation,
-    letter::LetterId,
-    text::{count, plain},
-};
+use crate::dead_letters::{Invocation, letter::LetterId};
+use crate::text::{count, plain};
 
 /// What it came to.
 pub struct Summary<'a> {

@@ -4,7 +4,7 @@ use std::{cell::RefCell, io::IsTerminal, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::dead_letters::text::{count, plain};
+use crate::text::{count, plain};
 
 /// What is waited for.
 pub struct Waiting {

@@ -59,10 +59,10 @@ impl RateLimitConfig {
             requests_per_second: positive(section.number("requests_per_second", 0, 1..=1_000_000_000)),
             bytes_per_second: positive(section.size("bytes_per_second", 0)),
             burst: section.duration("burst", Duration::from_secs(2)),
-            key: match section.text("key").as_deref() {
-                None | Some("address") => ClientKey::Address,
-                Some("user") => ClientKey::User,
-                Some(other) => {
+            key: match section.text_or("key", || "address".to_owned()).as_str() {
+                "address" => ClientKey::Address,
+                "user" => ClientKey::User,
+                other => {
                     section.note("key", format!("must be \"address\" or \"user\", not {other:?}"));
                     ClientKey::Address
                 }

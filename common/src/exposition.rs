@@ -1,4 +1,4 @@
-//! Reading `/metrics`.
+//! What the admin port shows at `/metrics`, read back: Prometheus' text format.
 
 use std::collections::BTreeMap;
 
