@@ -20,10 +20,12 @@ mod selection;
 mod show;
 mod tidy;
 mod topic;
+mod undecided;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 pub use arguments::Arguments;
+pub use undecided::undecided;
 use understudy_common::{
     config::{Config, EXIT_CONFIG},
     control::Became,

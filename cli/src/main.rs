@@ -1,23 +1,29 @@
 //! `understudy`: what operators do by hand. Thin: it reads the command line and hands over.
 
+mod completions;
+mod config;
 mod dead_letters;
 mod duration;
 mod interrupt;
+mod status;
 mod text;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use understudy_common::config::EXIT_CONFIG;
 
 const EXAMPLES: &str = "\
 Examples:
-  understudy verify --config deploy/understudy.toml
-  understudy dead-letters list --config deploy/understudy.toml
+  understudy config example > understudy.toml      # every key explained; then mend it and check it
+  understudy config check understudy.toml
+  understudy status --config understudy.toml       # is the standby ready, how far behind, what is wrong, what to do
+  understudy verify --config understudy.toml       # are both sides equal, document by document
+  understudy dead-letters list --config understudy.toml
 
-`understudy help verify` tells what is compared and what the exit status means, `understudy help dead-letters` what
-dead letters are and how they are mended.";
+Exit status of all of them: 0 when it is well or done, 1 when it is not, 2 when it could not be told or done, 64 when the
+command line or the configuration is wrong, 130 when it was interrupted. `understudy help status` and so on tell more.";
 
 /// Disaster recovery for Elasticsearch and OpenSearch through Kafka: the operator's side.
 ///
@@ -32,8 +38,11 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    Status(status::Arguments),
     Verify(verify::Arguments),
     DeadLetters(dead_letters::Arguments),
+    Config(config::Arguments),
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,8 +63,11 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match command {
+            Command::Status(arguments) => status::run(arguments).await,
             Command::Verify(arguments) => verify::run(arguments).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments).await,
+            Command::Config(arguments) => config::run(arguments),
+            Command::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         }
     });
     // A question to Kafka that nobody waits for any more may still block a thread.

@@ -1,6 +1,6 @@
 //! What the admin port shows at `/metrics`, read back: Prometheus' text format.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a process says of itself.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +38,19 @@ impl Metrics {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.samples.iter().any(|sample| sample.name == name)
+    }
+
+    /// The values of a label of all samples of this name, each once.
+    #[must_use]
+    pub fn labels(&self, name: &str, label: &str) -> BTreeSet<&str> {
+        let of_name = self.samples.iter().filter(|sample| sample.name == name);
+        of_name.filter_map(|sample| sample.labels.get(label)).map(String::as_str).collect()
+    }
+
+    /// The value of a label of the first sample of this name.
+    #[must_use]
+    pub fn label(&self, name: &str, label: &str) -> Option<&str> {
+        self.labels(name, label).into_iter().next()
     }
 
     fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {

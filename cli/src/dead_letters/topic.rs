@@ -15,7 +15,7 @@ use super::{
 };
 
 /// How long Kafka may take to say what there is.
-const ANSWER: Duration = Duration::from_secs(5);
+pub const ANSWER: Duration = Duration::from_secs(5);
 
 /// Whose letters: a target of the configuration.
 pub struct Mailbox {
