@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo...
+# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz...
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
@@ -28,6 +28,9 @@ need_stack() {
     has unzip || lacks unzip
 }
 
+# libFuzzer is C++.
+need_fuzz() { has g++ || has c++ || lacks g++; }
+
 need_demo() { has npm || lacks npm; }
 
 # haproxy's package starts a service of its own, which we neither need nor want.
@@ -44,13 +47,14 @@ install_quietly() {
     fi
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo..." >&2; exit 2; }
+(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz..." >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
     stack) need_stack ;;
     demo) need_demo ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo" >&2; exit 2 ;;
+    fuzz) need_fuzz ;;
+    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0

@@ -70,7 +70,9 @@ pub struct ActionFields {
 
 /// Parses one action line.
 pub(super) fn parse_line(line: &[u8]) -> Result<(Action, ActionFields), String> {
-    let parsed: ActionLine = serde_json::from_slice(line).map_err(|error| {
+    // Fields that nobody reads are passed over unread, and might be anything.
+    let line = std::str::from_utf8(line).map_err(|error| format!("malformed action/metadata line: {error}"))?;
+    let parsed: ActionLine = serde_json::from_str(line).map_err(|error| {
         // serde_json counts lines of its own input, which is one line: keep what it says, drop where.
         let said = error.to_string();
         let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);

@@ -49,6 +49,13 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
+fn an_action_line_is_text_also_where_nobody_reads_it() {
+    let body = Bytes::from_static(b"{\"delete\":{\"_id\":\"1\",\"other\":\"\xd0\xd0\"}}\n");
+    let error = parse(&body).unwrap_err().to_string();
+    assert!(error.starts_with("line 1: malformed action/metadata line: invalid utf-8"), "{error}");
+}
+
+#[test]
 fn fields_that_no_effect_has_are_named() {
     let line = "{\"update\":{\"pipeline\":\"p\",\"_id\":\"1\",\"require_alias\":true,\"_source\": { \"includes\":\"a\"} }}\n{}\n";
     let fields = parse_str(line).unwrap().remove(0).fields;

@@ -1,0 +1,5 @@
+//! libFuzzer's entry; what must hold stands in `src/headers.rs`.
+#![no_main]
+#![allow(unsafe_code)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| understudy_fuzz::headers::check(data));

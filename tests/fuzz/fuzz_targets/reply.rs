@@ -1,0 +1,5 @@
+//! libFuzzer's entry; what must hold stands in `src/reply.rs`.
+#![no_main]
+#![allow(unsafe_code)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| understudy_fuzz::reply::check(data));
