@@ -73,6 +73,18 @@ impl TargetLag {
     }
 }
 
+impl TargetLag {
+    /// Whether it tells all that is missing: no record is gone before it was applied, no log was made anew, and of what
+    /// waits it is known since when.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.partitions.values().all(|lag| {
+            let is_anew = lag.committed.is_some_and(|committed| committed > lag.high);
+            !lag.has_gap() && !is_anew && (lag.records == 0 || lag.oldest_ms.is_some())
+        })
+    }
+}
+
 /// Measures a target again and again by one connection.
 pub struct LagMeter {
     reader: RangeReader,

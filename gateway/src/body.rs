@@ -110,6 +110,9 @@ where
         make_room(&mut whole, data.len(), announced, &mut hold)?;
         whole.extend_from_slice(&data);
     }
+    if whole.len() < announced {
+        return Err(Refusal::malformed("the body was not sent whole: it is shorter than its length says"));
+    }
     let whole = Bytes::from(whole);
     if whole.is_empty() {
         return Ok(Admitted { bytes: whole, hold });

@@ -59,6 +59,10 @@ where
 {
     let (mut head, mut body) = request.into_parts();
     leave_request_headers(&mut head.headers);
+    // Of a `GET` without either, hyper would send no body at all, and a search would find everything.
+    if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let size = body.size_hint().exact().filter(|size| *size <= REPEATABLE);
     let answer = if let Some(size) = size.filter(|_| route::may_be_repeated(&head.method, head.uri.path()))
         && budget.has(size)

@@ -22,6 +22,8 @@ pub enum Seen {
     Well(String),
     /// It answers, and says neither who it is nor that anything is wrong: the service account may not ask.
     Answers,
+    /// It answers that it has too much to do.
+    Busy,
     /// It does not answer, or has no master; why.
     Down(String),
 }
@@ -31,7 +33,9 @@ pub enum Seen {
 pub enum Look {
     /// It is well.
     Good,
-    /// It is not.
+    /// It answers; which cluster it is it does not say.
+    Answers,
+    /// It is not well.
     Bad(String),
     /// It is another cluster, which needs no second look.
     Stranger(String),
@@ -47,6 +51,9 @@ pub enum Look {
 pub fn read_probe(status: StatusCode, body: &[u8]) -> Seen {
     const NOBODY_BEHIND: [StatusCode; 3] =
         [StatusCode::BAD_GATEWAY, StatusCode::SERVICE_UNAVAILABLE, StatusCode::GATEWAY_TIMEOUT];
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Seen::Busy;
+    }
     let answer: Option<Value> = serde_json::from_slice(body).ok();
     if NOBODY_BEHIND.contains(&status) {
         let kind = answer.as_ref().and_then(|answer| answer["error"]["type"].as_str()).unwrap_or_default();
@@ -66,6 +73,18 @@ pub fn read_probe(status: StatusCode, body: &[u8]) -> Seen {
     }
 }
 
+/// What its nodes say of a cluster together: it is as well as the best of them.
+#[must_use]
+pub fn of_nodes(nodes: impl IntoIterator<Item = Seen>) -> Seen {
+    let rank = |seen: &Seen| match seen {
+        Seen::Well(_) => 0,
+        Seen::Answers => 1,
+        Seen::Busy => 2,
+        Seen::Down(_) => 3,
+    };
+    nodes.into_iter().min_by_key(rank).unwrap_or_else(|| Seen::Down("it has no nodes".to_owned()))
+}
+
 /// What a probe of the primary counts for; `recorded`: which cluster it was when replication began.
 #[must_use]
 pub fn look_at_primary(name: &str, seen: Seen, recorded: Option<&str>) -> Look {
@@ -74,7 +93,8 @@ pub fn look_at_primary(name: &str, seen: Seen, recorded: Option<&str>) -> Look {
         (Seen::Well(uuid), Some(recorded)) => {
             check_cluster(name, recorded, &uuid).map_or_else(Look::Stranger, |()| Look::Good)
         }
-        (Seen::Well(_) | Seen::Answers, _) => Look::Good,
+        (Seen::Well(_), None) => Look::Good,
+        (Seen::Answers | Seen::Busy, _) => Look::Answers,
     }
 }
 
@@ -87,7 +107,9 @@ pub fn look_at_target(name: &str, seen: Seen, recorded: Option<&str>) -> Look {
             check_cluster(name, recorded, &uuid).map_or_else(Look::Stranger, |()| Look::Good)
         }
         (Seen::Well(_), None) => Look::Bad("which cluster it should be is not recorded in Kafka yet".to_owned()),
-        (Seen::Answers, _) => Look::Unsure,
+        // The service account writes there. Who does not know it may be anybody.
+        (Seen::Answers, _) => Look::Bad("it does not say which cluster it is".to_owned()),
+        (Seen::Busy, _) => Look::Unsure,
     }
 }
 
@@ -97,19 +119,21 @@ pub struct Health {
     reason: Option<String>,
     /// Looks in a row that speak against what it counts as.
     against: u32,
+    /// Another cluster was seen: only the right one ends that.
+    stranger: bool,
 }
 
 impl Health {
     /// It counts as up until looks say something else.
     #[must_use]
     pub fn up() -> Self {
-        Self { reason: None, against: 0 }
+        Self { reason: None, against: 0, stranger: false }
     }
 
     /// It counts as down until looks say something else.
     #[must_use]
     pub fn down(reason: &str) -> Self {
-        Self { reason: Some(reason.to_owned()), against: 0 }
+        Self { reason: Some(reason.to_owned()), against: 0, stranger: false }
     }
 
     /// Why it counts as down; `None` when it is up.
@@ -129,9 +153,10 @@ impl Health {
         let was_up = self.reason.is_none();
         match look {
             Look::Unsure => {}
-            Look::Stranger(reason) => *self = Self::down(&reason),
-            Look::Good if was_up => self.against = 0,
-            Look::Good => {
+            Look::Answers if self.stranger => {}
+            Look::Stranger(reason) => *self = Self { stranger: true, ..Self::down(&reason) },
+            Look::Good | Look::Answers if was_up => self.against = 0,
+            Look::Good | Look::Answers => {
                 self.against += 1;
                 if self.against >= SUCCESSES {
                     *self = Self::up();
@@ -143,7 +168,7 @@ impl Health {
                     *self = Self::down(&reason);
                 }
             }
-            Look::Bad(reason) => *self = Self::down(&reason),
+            Look::Bad(reason) => *self = Self { stranger: self.stranger, ..Self::down(&reason) },
         }
         was_up != self.reason.is_none()
     }
@@ -182,11 +207,18 @@ mod tests {
         // A block of another kind, such as read-only, takes nothing from reads.
         let blocked = r#"{"cluster_uuid":"u","master_node":"n","blocks":{"global":{"6":{}}}}"#;
         assert_eq!(read(200, blocked), Seen::Well("u".into()));
-        for (status, body) in
-            [(401, "{}"), (403, "{}"), (429, "{}"), (500, "{}"), (404, ""), (200, "<html>"), (200, "[]")]
-        {
+        assert_eq!(read(429, "{}"), Seen::Busy);
+        for (status, body) in [(401, "{}"), (403, "{}"), (500, "{}"), (404, ""), (200, "<html>"), (200, "[]")] {
             assert_eq!(read(status, body), Seen::Answers, "{status} {body}");
         }
+    }
+
+    #[test]
+    fn one_node_that_is_well_is_enough() {
+        let lost = || Seen::Down("it has no elected master".to_owned());
+        assert_eq!(of_nodes([lost(), Seen::Well("u".into()), Seen::Answers]), Seen::Well("u".into()));
+        assert_eq!(of_nodes([lost(), Seen::Busy]), Seen::Busy);
+        assert_eq!(of_nodes([lost(), lost()]), lost());
     }
 
     #[test]
@@ -195,14 +227,25 @@ mod tests {
         assert_eq!(look_at_primary("p", well(), None), Look::Good);
         assert_eq!(look_at_primary("p", well(), Some("u")), Look::Good);
         assert!(matches!(look_at_primary("p", well(), Some("v")), Look::Stranger(_)));
-        assert_eq!(look_at_primary("p", Seen::Answers, Some("v")), Look::Good, "401 is not down");
+        assert_eq!(look_at_primary("p", Seen::Answers, Some("v")), Look::Answers, "401 is not down");
+        assert_eq!(look_at_primary("p", Seen::Busy, Some("v")), Look::Answers);
         assert_eq!(look_at_target("t", well(), Some("u")), Look::Good);
         assert!(matches!(look_at_target("t", well(), Some("v")), Look::Stranger(_)));
         assert!(matches!(look_at_target("t", well(), None), Look::Bad(_)), "nobody knows who it is");
-        assert_eq!(look_at_target("t", Seen::Answers, Some("u")), Look::Unsure);
+        assert!(matches!(look_at_target("t", Seen::Answers, Some("u")), Look::Bad(_)), "it may be anybody");
+        assert_eq!(look_at_target("t", Seen::Busy, Some("u")), Look::Unsure);
         let mut health = Health::up();
         assert!(health.learn(Look::Stranger("other".into())), "at once");
         assert_eq!(health.reason(), Some("other"));
+        for _ in 0..5 {
+            assert!(!health.learn(Look::Answers), "who answers anything may be the stranger");
+        }
+        assert!(!health.learn(Look::Good) && health.learn(Look::Good));
+        health.learn(Look::Stranger("other".into()));
+        health.learn(bad());
+        assert!(!health.learn(Look::Answers) && !health.learn(Look::Answers), "also after it was away");
+        let mut health = Health::down("gone");
+        assert!(!health.learn(Look::Answers) && health.learn(Look::Answers), "401 is not down");
     }
 
     #[test]

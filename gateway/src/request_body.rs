@@ -26,11 +26,15 @@ const LEAST: usize = 16 << 10;
 /// A body that must not come too slowly.
 pub struct RequestBody {
     inner: Incoming,
+    // Its end is told by a flag of the last frame.
+    http2: bool,
     timeout: Duration,
+    // Of the time that runs, while somebody waits for the client.
+    left: Duration,
     deadline: Pin<Box<Sleep>>,
-    // Of the time that runs now.
-    came: usize,
     armed: bool,
+    // In the time that runs.
+    came: usize,
     payer: (Admission, Client),
     fault: Fault,
 }
@@ -61,9 +65,9 @@ impl Fault {
 impl RequestBody {
     /// The body of a request whose client pays for it.
     #[must_use]
-    pub fn new(inner: Incoming, timeout: Duration, payer: (Admission, Client)) -> Self {
+    pub fn new(inner: Incoming, http2: bool, timeout: Duration, payer: (Admission, Client)) -> Self {
         let deadline = Box::pin(tokio::time::sleep(timeout));
-        Self { inner, timeout, deadline, came: 0, armed: false, payer, fault: Fault::default() }
+        Self { inner, http2, timeout, left: timeout, deadline, armed: false, came: 0, payer, fault: Fault::default() }
     }
 
     /// Tells what went wrong, also after the body is gone.
@@ -84,8 +88,11 @@ impl Body for RequestBody {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 this.payer.0.charge(this.payer.1, bytes as u64);
                 this.came += bytes;
+                if std::mem::take(&mut this.armed) {
+                    this.left = this.deadline.deadline().saturating_duration_since(Instant::now());
+                }
                 if this.came >= LEAST {
-                    this.armed = false;
+                    (this.left, this.came) = (this.timeout, 0);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -93,12 +100,17 @@ impl Body for RequestBody {
                 this.fault.0.broken.store(true, Ordering::Release);
                 Poll::Ready(Some(Err(error.into())))
             }
+            // hyper (1.12, `body/incoming.rs`) takes a stream that its client resets with `NO_ERROR` for one that is whole.
+            Poll::Ready(None) if this.http2 && !this.inner.is_end_stream() => {
+                this.fault.0.broken.store(true, Ordering::Release);
+                Poll::Ready(Some(Err("the client gave up in the middle of its body".into())))
+            }
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => {
                 // The time runs only while somebody waits for the client.
                 if !this.armed {
-                    (this.armed, this.came) = (true, 0);
-                    this.deadline.as_mut().reset(Instant::now() + this.timeout);
+                    this.armed = true;
+                    this.deadline.as_mut().reset(Instant::now() + this.left);
                 }
                 if this.deadline.as_mut().poll(context).is_pending() {
                     return Poll::Pending;

@@ -41,6 +41,7 @@ const REQUEST_ID: &str = "understudy-request-id";
 pub async fn answer(gateway: Arc<Gateway>, address: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let begun = Instant::now();
     let (mut head, body) = request.into_parts();
+    let http2 = head.version == Version::HTTP_2;
     speak_http_1_1(&mut head);
     let (method, path) = (head.method.clone(), head.uri.path().to_owned());
     let route = route::classify(&method, &path);
@@ -52,7 +53,8 @@ pub async fn answer(gateway: Arc<Gateway>, address: IpAddr, request: Request<Inc
         .unwrap_or_default();
     let accepts_gzip = accepts_gzip(&head.headers);
     let client = gateway.admission.client(address, &head.headers);
-    let mut body = RequestBody::new(body, gateway.config.patience.body_timeout, (gateway.admission.clone(), client));
+    let payer = (gateway.admission.clone(), client);
+    let mut body = RequestBody::new(body, http2, gateway.config.patience.body_timeout, payer);
     // Who waits for `100 Continue` sends nothing before the answer.
     let waits = head.headers.contains_key(EXPECT);
     let answered = match gateway.admission.admit(client).and(route) {

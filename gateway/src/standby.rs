@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hyper::{Method, header::HeaderValue};
+use hyper::header::HeaderValue;
 use prometheus::IntGaugeVec;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -168,11 +168,14 @@ impl Standby {
     }
 
     async fn probe(&self, watched: &Watched) -> Seen {
-        let answer = watched.client.call_within(Method::GET, health::PROBE, None, self.interval, MAX_ANSWER).await;
-        answer.map_or_else(
-            |error| Seen::Down(error.to_string()),
-            |answer| health::read_probe(answer.status, &answer.body),
-        )
+        let answers = watched.client.ask_each(health::PROBE, self.interval, MAX_ANSWER).await;
+        let seen = answers.into_iter().map(|answer| {
+            answer.map_or_else(
+                |error| Seen::Down(error.to_string()),
+                |answer| health::read_probe(answer.status, &answer.body),
+            )
+        });
+        health::of_nodes(seen)
     }
 
     /// Answers whether the next look is wanted soon.

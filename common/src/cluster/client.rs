@@ -267,6 +267,20 @@ impl ClusterClient {
         self.ask_within(request, timeout, max_answer.min(MAX_ANSWER)).await
     }
 
+    /// Asks every node at once with the service account, and hands out what each said: for what one node may see differently
+    /// than the others.
+    pub async fn ask_each(&self, path: &str, timeout: Duration, max_answer: usize) -> Vec<Result<Answer, CallError>> {
+        let asks = (0..self.shared.addresses.len()).map(async |node| {
+            let request = self.request(Method::GET, path, None)?;
+            let ask = async {
+                let answer = self.attempt(node, request).await?;
+                self.whole(answer.map(|body| body.map_err(BoxError::from).boxed_unsync()), max_answer).await
+            };
+            tokio::time::timeout(timeout, ask).await.unwrap_or_else(|_| Err(self.silent(timeout)))
+        });
+        futures::future::join_all(asks).await
+    }
+
     /// The request that [`ClusterClient::call`] sends, for whoever reads the answer in a way of his own.
     ///
     /// # Errors

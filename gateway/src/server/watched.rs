@@ -87,7 +87,10 @@ impl Sight {
         let mut state = self.state();
         if progress {
             state.seen.blocked = None;
-            state.seen.resting = now;
+            // By HTTP/2 pings are answered also while nothing is asked.
+            if !state.http2 {
+                state.seen.resting = now;
+            }
         } else {
             state.seen.blocked.get_or_insert(now);
         }

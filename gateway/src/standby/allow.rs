@@ -41,6 +41,9 @@ pub fn check_url(pattern: &IndexPattern, read: &FailoverRead, query: &Query) -> 
 pub fn check_body(pattern: &IndexPattern, read: &FailoverRead, body: &[u8]) -> Result<(), String> {
     match read.kind {
         ReadKind::Search | ReadKind::Msearch => check_positions(body)?,
+        ReadKind::Mget if ["\"version\"", "\"_version\""].iter().any(|word| has(body, word)) => {
+            return Err(VERSIONED.to_owned());
+        }
         // "_all" in place of an id ends the cursors of everybody.
         ReadKind::Scroll if memmem::find(body, b"\"_all\"").is_some() => return Err("it ends every cursor".to_owned()),
         _ => {}
@@ -48,17 +51,23 @@ pub fn check_body(pattern: &IndexPattern, read: &FailoverRead, body: &[u8]) -> R
     if read.kind == ReadKind::Search && read.indices.is_none() && has_pit(body) {
         return Err("its point in time lives there".to_owned());
     }
-    if pattern.is_everything() || !matches!(read.kind, ReadKind::Mget | ReadKind::Msearch) {
+    if !matches!(read.kind, ReadKind::Mget | ReadKind::Msearch) {
         return Ok(());
     }
     let named = match read.kind {
         ReadKind::Mget => named_by_mget(body),
         _ => named_by_msearch(body),
     };
-    let named = named.map_err(|error| format!("the indices that it names cannot be read: {error}"))?;
+    let named = match named {
+        Ok(named) => named,
+        // What cannot be read is the target's to refuse.
+        Err(_) if pattern.is_everything() => return Ok(()),
+        Err(error) => return Err(format!("the indices that it names cannot be read: {error}")),
+    };
     for one in named {
         match one.or_else(|| read.indices.clone()) {
             Some(named) => check_expression(pattern, &named)?,
+            None if pattern.is_everything() => {}
             None => return Err(outside(pattern, "every index")),
         }
     }
@@ -93,7 +102,17 @@ const POSITIONS: [&str; 2] = ["_seq_no", "seq_no_primary_term"];
 const FOREIGN: &str =
     "it asks for _seq_no, which on another cluster would be others, and must not come back in a write with if_seq_no";
 
+const VERSIONED: &str = "it asks for a certain version, which on another cluster is another";
+
+fn has(body: &[u8], word: &str) -> bool {
+    memmem::find(body, word.as_bytes()).is_some()
+}
+
 fn check_positions_in_query(kind: ReadKind, query: &Query) -> Result<(), String> {
+    let is_get = matches!(kind, ReadKind::Document | ReadKind::Source | ReadKind::Mget);
+    if is_get && query.iter().any(|(name, _)| ["version", "version_type"].contains(&name)) {
+        return Err(VERSIONED.to_owned());
+    }
     if !matches!(kind, ReadKind::Search | ReadKind::Msearch) {
         return Ok(());
     }
@@ -106,9 +125,12 @@ fn check_positions_in_query(kind: ReadKind, query: &Query) -> Result<(), String>
     if query.iter().any(asks) { Err(FOREIGN.to_owned()) } else { Ok(()) }
 }
 
-/// Looks for the words as JSON writes them.
+/// Looks for the words wherever a search may have them: names of fields, sorts, scripts. A letter before makes another
+/// word; an underscore that is written in another way is taken for one of theirs.
 fn check_positions(body: &[u8]) -> Result<(), String> {
-    let asks = POSITIONS.iter().any(|word| memmem::find(body, format!("\"{word}\"").as_bytes()).is_some());
+    let is_word = |at: usize| at == 0 || !body[at - 1].is_ascii_alphanumeric();
+    let asks = memmem::find_iter(body, "_seq_no").any(is_word)
+        || ["\"seq_no_primary_term\"", "\\u005f", "\\u005F"].iter().any(|word| has(body, word));
     if asks { Err(FOREIGN.to_owned()) } else { Ok(()) }
 }
 
@@ -227,6 +249,8 @@ mod tests {
         refused(body(narrow, "/logs-1/_msearch", "{}\n{}\n{\"indices\":[\"logs-1\",\"x\"]}\n{}\n"), "[x]");
         refused(body(narrow, "/logs-1/_msearch", "\n{\"index\":\"x\"}\n{}\n"), "cannot be read");
         assert_eq!(body("*", "/_mget", r#"{"docs":[{"_index":"x","_id":"1"}]}"#), Ok(()));
+        assert_eq!(body("*", "/_msearch", "{}\n{}\n"), Ok(()));
+        refused(body("*", "/_msearch", "{\"index\":\"remote:logs\"}\n{}\n"), "another cluster");
     }
 
     #[test]
@@ -240,6 +264,12 @@ mod tests {
         }
         refused(body("*", "/_search", r#"{"seq_no_primary_term": true}"#), "_seq_no");
         refused(body("*", "/_msearch", "{}\n{\"sort\":[\"_seq_no\"]}\n"), "_seq_no");
+        refused(body("*", "/_search", r#"{"script_fields":{"n":{"script":"doc['_seq_no'].value"}}}"#), "_seq_no");
+        refused(body("*", "/_search", r#"{"sort":["\u005fseq_no"]}"#), "_seq_no");
+        for query in ["version=3", "version_type=external&version=3"] {
+            refused(url("*", "/i/_doc/1", query), "certain version");
+        }
+        refused(body("*", "/_mget", r#"{"docs":[{"_index":"i","_id":"1","version":3}]}"#), "certain version");
         assert_eq!(body("*", "/i/_search", r#"{"query":{"match":{"my_seq_no":1}}}"#), Ok(()));
     }
 

@@ -25,6 +25,8 @@ pub(super) async fn follow(standby: Arc<Standby>) {
         match serving {
             None => {
                 meter = None;
+                // What was true in this outage says nothing in the next.
+                standby.targets.iter().for_each(|target| *lock(&target.lag) = None);
                 standby.changed.notified().await;
             }
             Some(target) => {
@@ -79,7 +81,7 @@ impl Watched {
 
 /// The lag of now, from one that was measured `ago`.
 fn seconds(lag: &TargetLag, ago: Duration) -> Option<String> {
-    if ago > WORTH {
+    if ago > WORTH || !lag.is_certain() {
         return None;
     }
     let seconds = if lag.records == 0 { 0.0 } else { lag.seconds + ago.as_secs_f64() };
@@ -88,6 +90,8 @@ fn seconds(lag: &TargetLag, ago: Duration) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use understudy_common::lag::PartitionLag;
+
     use super::*;
 
     #[test]
@@ -97,5 +101,13 @@ mod tests {
         assert_eq!(after(&lag(0, 0.0), 900).as_deref(), Some("0.0"));
         assert_eq!(after(&lag(3, 1.4), 500).as_deref(), Some("1.9"));
         assert_eq!(after(&lag(3, 1.4), 10_001), None);
+        let of = |low, high, committed| {
+            let partition = PartitionLag::new(low, high, Some(committed));
+            TargetLag { partitions: [(0, partition)].into(), ..TargetLag::default() }
+        };
+        assert_eq!(after(&of(0, 10, 10), 0).as_deref(), Some("0.0"));
+        assert_eq!(after(&of(10, 10, 3), 0), None, "records are gone that were never applied");
+        assert_eq!(after(&of(0, 2, 7), 0), None, "the topic was made anew");
+        assert_eq!(after(&of(0, 9, 7), 0), None, "since when is not known");
     }
 }

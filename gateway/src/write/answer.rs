@@ -37,6 +37,9 @@ pub enum Outcome {
         /// Because of what its index was at that moment (blocked, closed, gone), and not of the request.
         by_state: bool,
     },
+    /// Refused before any shard was asked: its index wants a routing, which an index does from its beginning or never. Without
+    /// one its document cannot be there, and cannot be asked for.
+    Unrouted,
     /// An update whose script left a document alone that is not there, or a document that a pipeline dropped (`noop` without
     /// a sequence number).
     NothingThere,
@@ -213,6 +216,9 @@ fn stored(item: &ItemBody<'_>, body: &Bytes) -> Option<Bytes> {
 
 fn refused(status: u16, error: Option<&ErrorBody>) -> Outcome {
     let kind = error.and_then(|error| error.kind.as_deref());
+    if kind == Some("routing_missing_exception") {
+        return Outcome::Unrouted;
+    }
     // An update of a document that is not there is refused because of the document, not of its index.
     let by_state = matches!(status, 403 | 404) && kind != Some("document_missing_exception");
     Outcome::Refused { status, by_state: by_state || kind == Some("index_closed_exception") }
@@ -324,6 +330,8 @@ mod tests {
         assert_eq!(read(200, none), Outcome::NothingThere);
         let missing = r#"{"error":{"root_cause":[],"type":"document_missing_exception","reason":"r"},"status":404}"#;
         assert_eq!(read(404, missing), Outcome::Refused { status: 404, by_state: false });
+        let unrouted = r#"{"error":{"type":"routing_missing_exception","reason":"routing is required for [i]/[_doc]/[2]"},"status":400}"#;
+        assert_eq!(read(400, unrouted), Outcome::Unrouted);
         let found_nothing = r#"{"_index":"i","_id":"1","result":"not_found","_seq_no":8,"_primary_term":2}"#;
         assert!(matches!(read(404, found_nothing), Outcome::Done(_)));
         assert_eq!(read(404, "{}"), Outcome::Refused { status: 404, by_state: true });

@@ -137,7 +137,7 @@ pub fn decide(
                 meant(item, before, after).into_iter().for_each(|key| doubt(key, reason.clone(), None));
                 continue;
             }
-            Outcome::Conflict | Outcome::Refused { .. } => continue,
+            Outcome::Conflict | Outcome::Refused { .. } | Outcome::Unrouted => continue,
             Outcome::Unknown(reason) => {
                 decision.unknown = Some(reason);
                 continue;
