@@ -38,7 +38,7 @@ pub fn check(data: &[u8]) {
             let said = said["items"].as_array().expect("items");
             assert_eq!(said.len(), items);
             for (outcome, said) in outcomes.iter().zip(said) {
-                let item = said.as_object().and_then(|item| item.values().last()).expect("an item");
+                let item = said.as_object().and_then(|item| item.values().next_back()).expect("an item");
                 one(outcome, item, item["status"].as_u64());
             }
         }
@@ -62,6 +62,7 @@ fn one(outcome: &Outcome, said: &Value, status: Option<u64>) {
             assert_eq!(u64::from(*told), status);
             assert!((400..500).contains(&status) && status != 408, "refused with {status}: {said}");
         }
+        Outcome::Unrouted => assert!(status == 400 && said["error"]["type"] == "routing_missing_exception", "{said}"),
         Outcome::NothingThere => assert!(status == 200 && said["result"] == "noop", "{said}"),
         Outcome::Unknown(_) => {}
     }
