@@ -77,7 +77,7 @@ pub async fn answer(gateway: Arc<Gateway>, address: IpAddr, request: Request<Inc
     });
     let status = response.status();
     let took = begun.elapsed();
-    gateway.metrics.requests.with_label_values(&[class, status.as_str()]).inc();
+    gateway.metrics.requests.with_label_values(&[class, status_label(&status)]).inc();
     gateway.metrics.request_seconds.with_label_values(&[class, status_class(status)]).observe(took.as_secs_f64());
     tracing::debug!(request = &*id, %method, path, status = status.as_u16(), ?took, "request");
     response
@@ -95,6 +95,11 @@ fn speak_http_1_1(head: &mut Parts) {
         }
     }
     head.version = Version::HTTP_11;
+}
+
+/// A status that nobody has registered is a server's whim, of which there may be hundreds.
+fn status_label(status: &StatusCode) -> &str {
+    if status.canonical_reason().is_some() { status.as_str() } else { "other" }
 }
 
 fn status_class(status: StatusCode) -> &'static str {
