@@ -9,8 +9,8 @@ use serde_json::{Map, Value, json};
 pub struct Refusal {
     /// Status.
     pub status: StatusCode,
-    /// `error.type`; given here and nowhere else, for refusals are counted by it.
-    kind: &'static str,
+    /// `error.type`; given in this file and nowhere else, for refusals are counted by it.
+    pub kind: &'static str,
     /// `error.reason`: what is wrong and what can be done.
     pub reason: String,
     /// What the primary itself answered, when it did.
@@ -144,12 +144,6 @@ impl Refusal {
     pub fn with_primary(mut self, status: StatusCode, body: Bytes) -> Self {
         self.primary = Some((status, body));
         self
-    }
-
-    /// `error.type`.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        self.kind
     }
 
     /// What it is counted as: the limit that was met, or its type.
