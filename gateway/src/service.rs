@@ -277,3 +277,16 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
             parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip")) && !parts.any(|part| part == "q=0")
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_of_statuses_are_few() {
+        let labels: std::collections::BTreeSet<String> = (100..1_000)
+            .map(|status| status_label(&StatusCode::from_u16(status).expect("three digits")).to_owned())
+            .collect();
+        assert!(labels.len() < 80 && labels.contains("429") && labels.contains("other"), "{labels:?}");
+    }
+}
