@@ -64,7 +64,9 @@ impl Manual {
         for Shown { who, whole, text } in shown {
             let families = families(text);
             for (name, family) in &families {
-                let mut fault = |what: &str| drop(faults.insert(format!("{who}: {name} {what}")));
+                let mut fault = |what: &str| {
+                    faults.insert(format!("{who}: {name} {what}"));
+                };
                 seen.insert((who, name.clone()));
                 if family.help.split_whitespace().count() == 0 {
                     fault("has no help");
@@ -83,7 +85,9 @@ impl Manual {
             for (sample, labels) in Metrics::parse(text).samples() {
                 let (name, histogram) = family_of(sample, &families);
                 let Some(row) = self.0.get(name) else { continue };
-                let mut fault = |what: String| drop(faults.insert(format!("{who}: {name} {what}")));
+                let mut fault = |what: String| {
+                    faults.insert(format!("{who}: {name} {what}"));
+                };
                 let labels = labels.iter().filter(|(label, _)| !(histogram && *label == "le"));
                 let found: BTreeMap<&str, &str> =
                     labels.map(|(label, value)| (label.as_str(), value.as_str())).collect();
