@@ -307,6 +307,7 @@ async fn sight_after(gateway: &Gateway, plan: &PlannedWrite, before: &Sight) -> 
         Ok(state) if state == before.state => return Some(before.clone()),
         Ok(state) => state,
         Err(error) => {
+            gateway.metrics.guard_failures.inc();
             tracing::warn!(%error, "no look at the cluster state after a write");
             return None;
         }
@@ -314,6 +315,7 @@ async fn sight_after(gateway: &Gateway, plan: &PlannedWrite, before: &Sight) -> 
     match gateway.metadata.at(&state, &plan.indices()).await {
         Ok(sight) => Some(sight),
         Err(error) => {
+            gateway.metrics.guard_failures.inc();
             tracing::warn!(%error, "no look at indices after a write");
             None
         }
