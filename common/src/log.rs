@@ -133,6 +133,24 @@ pub enum EffectsError {
     },
 }
 
+/// Whether records of effects that were appended at these times count (`void_check`).
+///
+/// # Errors
+/// When one of them came too late after its ticket.
+pub fn in_time(
+    ticket_ms: i64,
+    appended_ms: impl IntoIterator<Item = i64>,
+    limit: Duration,
+) -> Result<(), EffectsError> {
+    match appended_ms.into_iter().find(|at_ms| is_void(*at_ms, ticket_ms, limit)) {
+        Some(at_ms) => {
+            let after = Duration::from_millis(u64::try_from(at_ms - ticket_ms).unwrap_or(0));
+            Err(EffectsError::Void { after, limit })
+        }
+        None => Ok(()),
+    }
+}
+
 impl Log {
     /// Writes through `publisher`.
     #[must_use]
@@ -200,15 +218,8 @@ impl Log {
         }))
         .await;
         self.metrics.publish_seconds.observe(begun.elapsed().as_secs_f64());
-        let limit = self.times.ticket_lifetime;
-        for record in appended? {
-            if is_void(record.at_ms, ticket.at_ms, limit) {
-                let after = Duration::from_millis(u64::try_from(record.at_ms - ticket.at_ms).unwrap_or(0));
-                self.metrics.void_effects.inc();
-                return Err(EffectsError::Void { after, limit });
-            }
-        }
-        Ok(())
+        let counted = in_time(ticket.at_ms, appended?.iter().map(|record| record.at_ms), self.times.ticket_lifetime);
+        counted.inspect_err(|_| self.metrics.void_effects.inc())
     }
 
     /// Appends what an index is like.
