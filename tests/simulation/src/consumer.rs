@@ -11,7 +11,7 @@ use std::{
 use understudy_common::{document::DocumentKey, kafka::LogRecord};
 use understudy_consumer::{
     driver::STILL,
-    engine::{Bulk, Command, Engine, IndexId, LetterTicket, Limits, Moment, Received, Way},
+    engine::{Bulk, Command, Engine, IndexId, LetterTicket, Limits, Moment, PartitionStatus, Received, Way},
     offsets::{Commit, CommitMetadata, Start},
     service::FRESH,
     source::{Found, decide, learn},
@@ -32,7 +32,7 @@ pub(crate) enum Event {
     Assigned { partition: i32, generation: u64 },
     Begins { partition: i32, generation: u64, start: Start, window: Window },
     Revoking(i32),
-    Gone(i32),
+    Gone { partition: i32, generation: u64 },
     Answered(u64, BulkVerdict),
     Ready(IndexId, u64, u64),
     Kept(LetterTicket),
@@ -176,6 +176,8 @@ impl Consumer {
         let now = self.moment();
         match event {
             Event::Assigned { partition, generation } => {
+                // What it had before it has lost, also where nobody told it.
+                self.gone(partition);
                 self.engine.borrow_mut().assigned(partition, generation);
                 self.begin(partition, generation);
             }
@@ -191,16 +193,15 @@ impl Consumer {
                 if ours {
                     let next = start.offset;
                     self.reading.borrow_mut().insert(partition, Reading { generation, next, paused: false });
-                    self.world.listeners.borrow_mut().insert(self.place(partition), self.notify.clone());
+                    self.world.listen(self.place(partition), self.owner, &self.notify);
                 }
             }
             Event::Revoking(partition) => self.engine.borrow_mut().revoke(&[partition]),
-            Event::Gone(partition) => {
-                self.world.say(|| format!("consumer {}: partition {partition} is gone", self.owner));
-                self.reading.borrow_mut().remove(&partition);
-                self.commits.borrow_mut().remove(&partition);
-                for commit in self.engine.borrow_mut().let_go(&[partition]) {
-                    self.commit_now(&commit);
+            Event::Gone { partition, generation } => {
+                let has = |status: PartitionStatus| status.partition == partition && status.generation == generation;
+                let is_ours = self.engine.borrow().status().any(has);
+                if is_ours {
+                    self.gone(partition);
                 }
             }
             Event::Answered(bulk, verdict) => self.engine.borrow_mut().answered(now, bulk, verdict),
@@ -211,6 +212,14 @@ impl Consumer {
                 self.committing.set(false);
                 self.commit();
             }
+        }
+    }
+
+    fn gone(&self, partition: i32) {
+        self.reading.borrow_mut().remove(&partition);
+        self.commits.borrow_mut().remove(&partition);
+        for commit in self.engine.borrow_mut().let_go(&[partition]) {
+            self.commit_now(&commit);
         }
     }
 

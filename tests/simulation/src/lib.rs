@@ -25,12 +25,14 @@ mod reconciler;
 mod rules;
 mod run;
 mod scenario;
+mod shrink;
 mod target;
 mod world;
 
 pub use rules::{ABSENT, Rule, Without};
 pub use run::Outcome;
 pub use scenario::{SCENARIOS, Scenario};
+pub use shrink::{Small, shrink};
 
 /// Runs the schedule of a seed.
 #[must_use]

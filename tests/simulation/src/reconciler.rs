@@ -37,7 +37,7 @@ const TICK: u64 = 500;
 /// What happens to a reconciler.
 pub(crate) enum Event {
     Assigned { partition: i32, generation: u64 },
-    Gone(i32),
+    Gone { partition: i32, generation: u64 },
     Turned(Turn, Option<String>, Option<i64>),
     Confirmed(Vec<(Confirmation, bool)>),
     Settled(Confirmation, bool),
@@ -146,11 +146,14 @@ impl Reconciler {
                 let from = committed.map_or(0, |(offset, _)| offset as usize);
                 open.assigned(partition, generation);
                 self.reading.borrow_mut().insert(partition, (generation, from));
-                world.listeners.borrow_mut().insert(place, self.notify.clone());
+                world.listen(place, self.owner, &self.notify);
             }
-            Event::Gone(partition) => {
-                open.revoked(partition);
-                self.reading.borrow_mut().remove(&partition);
+            Event::Gone { partition, generation } => {
+                let mut reading = self.reading.borrow_mut();
+                if reading.get(&partition).is_some_and(|(ours, _)| *ours == generation) {
+                    open.revoked(partition);
+                    reading.remove(&partition);
+                }
             }
             Event::Turned(turn, failure, ticket_ms) => {
                 self.turning.set(false);

@@ -182,14 +182,16 @@ impl Run {
                 let current = world.kafka.borrow().groups.get(&place).is_some_and(|held| held.generation == generation);
                 if current {
                     run.give(place, Some(owner));
-                    run.tell_gone(owner, place);
+                    if frozen_until.is_some() {
+                        run.tell_gone(owner, place, generation);
+                    }
                 }
             }
         });
     }
 
     /// A member that was frozen hears of it some time after it goes on.
-    fn tell_gone(self: &Rc<Self>, owner: Owner, place: Place) {
+    fn tell_gone(self: &Rc<Self>, owner: Owner, place: Place, generation: u64) {
         let consumer = owner - self.consumer_owner(0);
         let (world, run) = (self.world.clone(), self.clone());
         let (known, reconciles) = (
@@ -200,10 +202,10 @@ impl Run {
             world.sleep(world.chance.below(1_500)).await;
             match (place, known, reconciles) {
                 (Place::Effects { partition, .. }, Some(consumer), _) => {
-                    consumer.happens(consumer::Event::Gone(partition));
+                    consumer.happens(consumer::Event::Gone { partition, generation });
                 }
                 (Place::Intents(partition), _, Some(reconciler)) => {
-                    reconciler.happens(reconciler::Event::Gone(partition));
+                    reconciler.happens(reconciler::Event::Gone { partition, generation });
                 }
                 _ => {}
             }
@@ -303,7 +305,7 @@ impl Run {
             Act::ShardFails(shard, answers) => {
                 let lost = world.primary.borrow_mut().fail_over(shard, world.now() + answers);
                 world.say(|| format!("primary: shard {shard} fails over, {lost} operations are lost"));
-                world.state_moves();
+                world.state_moves(true);
             }
             Act::TargetRestarts(target) => {
                 world.say(|| format!("target {target} restarts"));
@@ -332,7 +334,7 @@ impl Run {
                 primary.set_pipeline(pipeline);
                 drop(primary);
                 world.say(|| format!("primary: the pipeline is {pipeline}"));
-                world.state_moves();
+                world.state_moves(true);
             }
             Act::ClockJumps(which, skew) => {
                 let places = self.places();
@@ -387,7 +389,7 @@ impl Run {
                     (false, _) => return,
                     (true, true) => break,
                     (true, false) if world.now() > until => {
-                        run.tell_gone(owner, place);
+                        run.tell_gone(owner, place, held.generation);
                         break;
                     }
                     (true, false) => {}

@@ -5,6 +5,8 @@
 pub struct Scenario {
     /// Its name.
     pub name: &'static str,
+    /// What it shows that does not hold: it is run when it is named alone.
+    pub known: Option<&'static str>,
     /// How long clients write and faults come, in seconds.
     pub(crate) seconds: u64,
     /// Writes.
@@ -25,6 +27,8 @@ pub struct Scenario {
     pub(crate) created: bool,
     /// Documents have fields whose type the first one decides.
     pub(crate) fields: bool,
+    /// The master shows a new mapping, and a new index, as late as everything else.
+    pub(crate) mapping_lag: bool,
     /// Share of puts and deletes with a version of the client's.
     pub(crate) client_versions: f64,
     /// The longest time that a request waits in the primary before it is executed, in ms, and how many do.
@@ -60,6 +64,7 @@ pub struct Scenario {
 
 const BASE: Scenario = Scenario {
     name: "",
+    known: None,
     seconds: 200,
     rate: 0.3,
     gateways: 2,
@@ -73,6 +78,7 @@ const BASE: Scenario = Scenario {
     routings: &[""],
     created: false,
     fields: false,
+    mapping_lag: false,
     client_versions: 0.0,
     linger: 30_000,
     lingers: 0.15,
@@ -211,6 +217,16 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: "schema", fields: true, gateway_freezes: 0.006, freeze: (1_000, 80_000), gateways: 3, ..BASE },
     Scenario { name: "created", created: true, gateway_dies: 0.02, shard_fails: 0.01, fields: true, ..BASE },
+    Scenario {
+        name: "schema_lag",
+        known: Some(
+            "a target guesses the type of a field when the master shows a new mapping later than the nodes use it",
+        ),
+        fields: true,
+        mapping_lag: true,
+        gateways: 3,
+        ..BASE
+    },
     Scenario { name: "routing", routings: &["r0", "r1", "r2"], shards: 2, ..BASE },
     Scenario { name: "client_versions", client_versions: 1.0, mix: [5, 4, 0, 0], ..BASE },
     Scenario {

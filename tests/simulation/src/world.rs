@@ -75,7 +75,7 @@ pub(crate) struct World {
     pub(crate) busy: Cell<usize>,
     pub(crate) errors: RefCell<Vec<String>>,
     /// Who waits for records of a partition.
-    pub(crate) listeners: RefCell<BTreeMap<Place, Slot<()>>>,
+    pub(crate) listeners: RefCell<BTreeMap<Place, Vec<(Owner, Slot<()>)>>>,
     pub(crate) dead_letters: RefCell<Vec<String>>,
 }
 
@@ -176,7 +176,7 @@ impl World {
         if self.trace.is_some() {
             self.say(|| show(place, message));
         }
-        if let Some(listener) = self.listeners.borrow().get(&place) {
+        for (_, listener) in self.listeners.borrow().get(&place).into_iter().flatten() {
             listener.put(());
         }
         at_ms
@@ -236,11 +236,19 @@ impl World {
         acknowledged.take_by(now + timeout).await.ok_or_else(failed)
     }
 
+    /// Wakes `owner` when something is appended to a partition.
+    pub(crate) fn listen(&self, place: Place, owner: Owner, listener: &Slot<()>) {
+        let mut listeners = self.listeners.borrow_mut();
+        let there = listeners.entry(place).or_default();
+        there.retain(|(known, _)| *known != owner);
+        there.push((owner, listener.clone()));
+    }
+
     // ---- the primary
 
     /// The cluster state moved.
-    pub(crate) fn state_moves(&self) {
-        let lag = if self.quiet.get() { 0 } else { *self.chance.pick(&[0, 100, 700, 1_900]) };
+    pub(crate) fn state_moves(&self, lags: bool) {
+        let lag = if self.quiet.get() || !lags { 0 } else { *self.chance.pick(&[0, 100, 700, 1_900]) };
         self.primary.borrow_mut().moves(self.now(), lag);
     }
 
@@ -321,7 +329,7 @@ impl World {
                 moved = moves;
             }
             if moved {
-                self.state_moves();
+                self.state_moves(self.scenario.mapping_lag);
             }
             self.say(|| format!("primary: write {write} {:?} {} {did:?}", wish.action, key.id));
             let Some(entry) = entry else { return (did, piped) };
