@@ -279,6 +279,8 @@ impl Consumer {
             let verdict = if world.holds(Rule::Fresh) && world.now() - decided > FRESH.as_millis() as u64 {
                 BulkVerdict::Withdrawn
             } else {
+                // It may be frozen here: checked, and not yet sent.
+                world.sleep(world.chance.below(3)).await;
                 consumer.apply(&bulk).await
             };
             consumer.happens(Event::Answered(bulk.id, verdict));

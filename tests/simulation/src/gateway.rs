@@ -58,6 +58,8 @@ pub(crate) struct Gateway {
     placement: Rc<Placement>,
     schemas: Schemas,
     pattern: IndexPattern,
+    /// Writes that were sent later than they may be, because it was frozen after its last check, and are not reported yet.
+    pub(crate) owes: Cell<usize>,
 }
 
 /// What this process has made sure of in the schema topic.
@@ -210,6 +212,7 @@ impl Gateway {
             placement: Rc::new(placement(world)),
             schemas: Schemas::new(world, owner),
             pattern: IndexPattern::new("*"),
+            owes: Cell::new(0),
         })
     }
 
@@ -243,6 +246,8 @@ impl Gateway {
             plan,
             did: RefCell::new(None),
             unknown: Cell::new(false),
+            asked: Cell::new(0),
+            owes: Cell::new(false),
         };
         world.say(|| format!("gateway {}: write {number_of} {} {wishes:?}", self.owner, write.request));
         world.spawn(self.owner, async move {
@@ -328,11 +333,18 @@ struct Write {
     did: RefCell<Option<Rc<[Did]>>>,
     /// Whether the outcome of an item is not known.
     unknown: Cell<bool>,
+    /// When its ticket was asked for.
+    asked: Cell<u64>,
+    /// Whether it was sent too late, and nobody else knows of it.
+    owes: Cell<bool>,
 }
 
 impl Write {
     fn replied(&self, answered: Result<ClusterAnswer, Refusal>) {
         let world = &self.gateway.world;
+        if self.owes.get() {
+            self.gateway.owes.set(self.gateway.owes.get() - 1);
+        }
         world.say(|| match &answered {
             Ok(answer) => format!("reply to write {}: {}", self.number, answer.status),
             Err(refusal) => format!("reply to write {}: {} {}", self.number, refusal.status, refusal.reason),
@@ -342,6 +354,10 @@ impl Write {
         for (item, did) in self.plan.items.iter().zip(did.iter()) {
             if let Did::Done { seq, term, .. } = did {
                 let shard = world.primary.borrow().layout.shard_of(&item.key);
+                if let Some(target) = world.not_in_log(&item.key, *term, *seq) {
+                    let id = &item.key.id;
+                    world.fail(format!("NOT IN THE LOG of target {target}: {id} {term}/{seq}, write {}", self.number));
+                }
                 let (write, id, order) = (self.number, number(&item.key.id), (*term, *seq));
                 world.acknowledged.borrow_mut().push(Acknowledged { write, shard, id, order });
             }
@@ -430,6 +446,7 @@ impl Course for Write {
 
     async fn ticket(&self, _: &Bytes) -> Result<Ticket, PublishError> {
         let (gateway, request) = (&self.gateway, self.request.clone());
+        self.asked.set(gateway.world.now());
         if !gateway.world.holds(Rule::Intent) {
             let at_ms = gateway.world.kafka.borrow().clock(intent_place(&request), gateway.world.now());
             return Ok(Ticket { request, at_ms, begun: gateway.world.instant() });
@@ -448,6 +465,12 @@ impl Course for Write {
 
     async fn exchange(&self) -> Result<ClusterAnswer, CallError> {
         let world = &self.gateway.world;
+        let (longest, slow) = world.scenario.connects;
+        world.sleep(if world.fault(slow) { world.chance.below(longest) } else { world.chance.below(2) }).await;
+        if world.now() - self.asked.get() > times::LINGER_BEGINS {
+            self.owes.set(true);
+            self.gateway.owes.set(self.gateway.owes.get() + 1);
+        }
         let answered = world.send(self.number, self.wishes.clone(), &self.plan.items, self.plan.shape);
         // A connection breaks sooner than the time-out, sometimes.
         let patience = if world.fault(0.02) { world.chance.below(2_000) } else { times::PRIMARY_TIMEOUT };

@@ -43,6 +43,12 @@ impl Eyes {
         Instant::from_std(self.world.instant())
     }
 
+    async fn wait(&self) {
+        let world = &self.world;
+        let slow = world.fault(world.scenario.slow_look);
+        world.sleep(if slow { world.chance.between(100, 3_000) } else { world.latency() }).await;
+    }
+
     /// A look at the cluster state that begins now.
     pub(crate) async fn look(&self) -> Rc<Shown> {
         let world = &self.world;
@@ -84,9 +90,9 @@ impl Eyes {
         let world = &self.world;
         let mut before = self.cluster_sight().await;
         let mut greatest = self.greatest(&before);
-        world.sleep(world.latency()).await;
+        self.wait().await;
         let looked: Vec<(Looked, u64)> = keys.iter().map(|key| self.get(&before, key)).collect();
-        world.sleep(world.latency()).await;
+        self.wait().await;
         if !world.holds(Rule::MaxSeqBefore) {
             greatest = self.greatest(&before);
         }

@@ -13,14 +13,22 @@ use crate::{
 /// A write, or something that goes wrong.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    Write { gateway: usize, wishes: Vec<Wish>, bulk: bool },
+    Write {
+        gateway: usize,
+        wishes: Vec<Wish>,
+        bulk: bool,
+    },
     GatewayDies(usize),
-    GatewayFreezes(usize, u64),
+    /// Which one, for how long, and after how long it dies then.
+    GatewayFreezes(usize, u64, Option<u64>),
     ShardFails(usize, u64),
     TargetRestarts(usize),
     ConsumerDies(usize),
     ConsumerFreezes(usize, u64),
-    HandsOver { target: usize, partition: i32 },
+    HandsOver {
+        target: usize,
+        partition: i32,
+    },
     KafkaBlocks(u64, u64),
     PipelineChanges(u32),
     ClockJumps(u64, i64),
@@ -63,7 +71,11 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64) -> Plan {
             }
         };
         maybe(scenario.gateway_dies, &|random| Act::GatewayDies(any(random, scenario.gateways)));
-        maybe(scenario.gateway_freezes, &|random| Act::GatewayFreezes(any(random, scenario.gateways), freeze(random)));
+        maybe(scenario.gateway_freezes, &|random| {
+            // Most of what it had to do is done within some milliseconds.
+            let dies = random.chance(scenario.dies_thawed).then(|| random.below(1 << random.between(1, 12)));
+            Act::GatewayFreezes(any(random, scenario.gateways), freeze(random), dies)
+        });
         maybe(scenario.shard_fails, &|random| {
             let answers = if scenario.stale { random.below(60_000) } else { 0 };
             Act::ShardFails(any(random, scenario.shards as usize), answers)

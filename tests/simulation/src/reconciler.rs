@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::select;
 use understudy_common::{
     config::IndexPattern, control::Roles, document::DocumentKey, effect::Effect, intent::look_key, kafka::PublishError,
     log::Ticket, observe::Observation, state::Sight,
@@ -32,7 +33,7 @@ use crate::{
 };
 
 /// How often it is looked who is due, in ms. The product looks more often.
-const TICK: u64 = 500;
+const TICK: u64 = 1_000;
 
 /// What happens to a reconciler.
 pub(crate) enum Event {
@@ -49,7 +50,10 @@ pub(crate) struct Reconciler {
     owner: Owner,
     open: RefCell<Open>,
     inbox: RefCell<Vec<Event>>,
+    /// Something happened to it.
     notify: Slot<()>,
+    /// The log goes on.
+    records: Slot<()>,
     /// Generation and next offset of each partition.
     reading: RefCell<BTreeMap<i32, (u64, usize)>>,
     turning: Cell<bool>,
@@ -65,8 +69,8 @@ fn reconcile_times(world: &World) -> Times {
     let ms = Duration::from_millis;
     let last = times::LINGER + times::INTENT_TIMEOUT + times::CLOCK_SKEW;
     Times {
-        early: ms(times::RECONCILE_AFTER),
-        last: ms(if world.holds(Rule::Linger) { last } else { times::RECONCILE_AFTER }),
+        early: ms(world.scenario.reconcile_after),
+        last: ms(if world.holds(Rule::Linger) { last } else { world.scenario.reconcile_after }),
         settle_after: ms(times::SETTLE_AFTER),
         max_pause: ms(times::MAX_BACKOFF),
     }
@@ -80,6 +84,7 @@ impl Reconciler {
             open: RefCell::new(Open::new(reconcile_times(world))),
             inbox: RefCell::default(),
             notify: Slot::new(&world.executor),
+            records: Slot::new(&world.executor),
             reading: RefCell::default(),
             turning: Cell::new(false),
             confirming: Cell::new(false),
@@ -110,8 +115,12 @@ impl Reconciler {
             }
             self.commit();
             let idle = self.open.borrow().counts(world.at()).open == 0;
-            let until = if idle { u64::MAX } else { world.now() + TICK };
-            let _ = self.notify.take_by(until).await;
+            // What is new in the log is read with the next tick; while nothing is open there is none.
+            if idle {
+                let _ = select(self.notify.take_by(u64::MAX), self.records.take_by(u64::MAX)).await;
+            } else {
+                let _ = self.notify.take_by(world.now() + TICK).await;
+            }
         }
     }
 
@@ -146,7 +155,7 @@ impl Reconciler {
                 let from = committed.map_or(0, |(offset, _)| offset as usize);
                 open.assigned(partition, generation);
                 self.reading.borrow_mut().insert(partition, (generation, from));
-                world.listen(place, self.owner, &self.notify);
+                world.listen(place, self.owner, &self.records);
             }
             Event::Gone { partition, generation } => {
                 let mut reading = self.reading.borrow_mut();

@@ -286,19 +286,15 @@ impl Run {
                     gateway.write(number, &wishes, bulk);
                 }
             }
-            Act::GatewayDies(gateway) => {
-                world.say(|| format!("gateway {} dies", gateway_owner(gateway)));
-                world.executor.kill(gateway_owner(gateway));
-                self.processes.gateways.borrow_mut()[gateway] = None;
-                let run = self.clone();
-                world.spawn(NOBODY, async move {
-                    run.world.sleep(run.world.chance.between(1_000, 20_000)).await;
-                    if run.processes.gateways.borrow()[gateway].is_none() {
-                        run.start_gateway(gateway);
-                    }
-                });
-            }
-            Act::GatewayFreezes(gateway, milliseconds) => {
+            Act::GatewayDies(gateway) => self.gateway_dies(gateway),
+            Act::GatewayFreezes(gateway, milliseconds, dies) => {
+                if let Some(after) = dies {
+                    let run = self.clone();
+                    world.spawn(NOBODY, async move {
+                        run.world.sleep(milliseconds + after).await;
+                        run.gateway_dies(gateway);
+                    });
+                }
                 world.say(|| format!("gateway {} stands still for {milliseconds} ms", gateway_owner(gateway)));
                 world.executor.freeze(gateway_owner(gateway), world.now() + milliseconds);
             }
@@ -343,6 +339,25 @@ impl Run {
                 world.kafka.borrow_mut().skew.insert(place, skew);
             }
         }
+    }
+
+    fn gateway_dies(self: &Rc<Self>, gateway: usize) {
+        let world = &self.world;
+        // Nothing is promised of a gateway that dies before it reports what it sent too late.
+        let owes = self.processes.gateways.borrow()[gateway].as_ref().is_some_and(|gateway| gateway.owes.get() > 0);
+        if owes {
+            return;
+        }
+        world.say(|| format!("gateway {} dies", gateway_owner(gateway)));
+        world.executor.kill(gateway_owner(gateway));
+        self.processes.gateways.borrow_mut()[gateway] = None;
+        let run = self.clone();
+        world.spawn(NOBODY, async move {
+            run.world.sleep(run.world.chance.between(1_000, 20_000)).await;
+            if run.processes.gateways.borrow()[gateway].is_none() {
+                run.start_gateway(gateway);
+            }
+        });
     }
 
     fn consumer_dies(self: &Rc<Self>, consumer: usize) {

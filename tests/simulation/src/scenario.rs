@@ -47,8 +47,14 @@ pub struct Scenario {
     pub(crate) bulk_unanswered: f64,
     /// A look at the cluster state that takes seconds.
     pub(crate) slow_look: f64,
+    /// The age at which the reconciler looks at an intent for the first time, in ms.
+    pub(crate) reconcile_after: u64,
+    /// A connection to the primary that takes long, at several nodes, in ms, and how many do.
+    pub(crate) connects: (u64, f64),
     pub(crate) gateway_dies: f64,
     pub(crate) gateway_freezes: f64,
+    /// Share of frozen gateways that die soon after they go on.
+    pub(crate) dies_thawed: f64,
     /// Freezes, in ms.
     pub(crate) freeze: (u64, u64),
     pub(crate) shard_fails: f64,
@@ -90,8 +96,11 @@ const BASE: Scenario = Scenario {
     bulk_slow: 0.0,
     bulk_unanswered: 0.01,
     slow_look: 0.05,
+    reconcile_after: 5_000,
+    connects: (3_000, 0.02),
     gateway_dies: 0.0,
     gateway_freezes: 0.0,
+    dies_thawed: 0.0,
     freeze: (1_000, 150_000),
     shard_fails: 0.0,
     target_restarts: 0.0,
@@ -116,6 +125,7 @@ pub const SCENARIOS: &[Scenario] = &[
         shard_fails: 0.02,
         keys: 1,
         linger: 10_000,
+        slow_look: 0.3,
         replication: &[1, 5_000, 20_000],
         shards: 2,
         ..BASE
@@ -128,13 +138,24 @@ pub const SCENARIOS: &[Scenario] = &[
         stale: true,
         keys: 1,
         linger: 10_000,
+        slow_look: 0.3,
         replication: &[1, 5_000, 20_000],
         ..BASE
     },
     Scenario { name: "noop", shard_fails: 0.03, keys: 1, mix: [2, 1, 4, 6], lose_reply: 0.0, ..BASE },
-    Scenario { name: "unknown", lose_reply: 0.3, linger: 30_000, lingers: 0.4, gateway_dies: 0.02, ..BASE },
+    Scenario {
+        name: "unknown",
+        lose_reply: 0.3,
+        linger: 38_000,
+        lingers: 0.4,
+        gateway_dies: 0.02,
+        gateway_freezes: 0.02,
+        freeze: (5_000, 60_000),
+        ..BASE
+    },
     Scenario {
         name: "slow_look",
+        slow_look: 0.6,
         lose_reply: 0.4,
         consumer_freezes: 0.02,
         freeze: (20_000, 150_000),
@@ -155,7 +176,8 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "frozen",
-        gateway_freezes: 0.03,
+        gateway_freezes: 0.05,
+        dies_thawed: 0.5,
         gateway_dies: 0.01,
         target_restarts: 0.05,
         consumer_dies: 0.01,
@@ -167,7 +189,8 @@ pub const SCENARIOS: &[Scenario] = &[
         name: "skew",
         clock_jumps: 0.1,
         gateway_freezes: 0.05,
-        freeze: (35_000, 66_000),
+        freeze: (55_000, 66_000),
+        reconcile_after: 61_000,
         target_restarts: 0.1,
         gateways: 4,
         rate: 0.5,
@@ -176,10 +199,10 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "zombie",
         target_restarts: 0.06,
-        consumer_dies: 0.01,
-        consumer_freezes: 0.03,
+        consumer_dies: 0.04,
+        consumer_freezes: 0.02,
         freeze: (1_000, 60_000),
-        bulk_slow: 0.05,
+        bulk_slow: 0.15,
         ..ONE
     },
     Scenario {
@@ -188,11 +211,12 @@ pub const SCENARIOS: &[Scenario] = &[
         consumer_freezes: 0.04,
         freeze: (14_000, 120_000),
         consumers: 3,
-        bulk_slow: 0.02,
+        bulk_slow: 0.05,
         ..ONE
     },
     Scenario {
         name: "redeliver",
+        bulk_slow: 0.1,
         consumer_dies: 0.04,
         hands_over: 0.04,
         target_restarts: 0.1,
@@ -215,7 +239,15 @@ pub const SCENARIOS: &[Scenario] = &[
         mix: [5, 2, 4, 1],
         ..BASE
     },
-    Scenario { name: "schema", fields: true, gateway_freezes: 0.006, freeze: (1_000, 80_000), gateways: 3, ..BASE },
+    Scenario {
+        name: "schema",
+        fields: true,
+        slow_look: 0.4,
+        gateway_freezes: 0.03,
+        freeze: (500, 20_000),
+        gateways: 4,
+        ..BASE
+    },
     Scenario { name: "created", created: true, gateway_dies: 0.02, shard_fails: 0.01, fields: true, ..BASE },
     Scenario {
         name: "schema_lag",

@@ -9,12 +9,15 @@ use std::{
 };
 
 use hyper::StatusCode;
-use understudy_common::{bulk::Action, cluster::Answer as ClusterAnswer, document::DocumentKey, kafka::PublishError};
+use understudy_common::{
+    bulk::Action, cluster::Answer as ClusterAnswer, document::DocumentKey, kafka::PublishError, record::is_void,
+    version::PackedVersion,
+};
 use understudy_gateway::write::plan::{AnswerShape, PlannedItem};
 
 use crate::{
     executor::{Executor, NOBODY, Owner, Sleep, Slot},
-    kafka::{Kafka, Message, Place},
+    kafka::{EffectsAt, Kafka, Message, Place},
     primary::{Did, Field, INDEX, Order, Primary, Value},
     random::Random,
     rules::{Rule, Without},
@@ -30,10 +33,11 @@ pub(crate) mod times {
     pub(crate) const STALE_PRIMARY: u64 = 90_000;
     pub(crate) const SETTLE_AFTER: u64 = 2_000;
     pub(crate) const INTENT_TIMEOUT: u64 = 2_000;
+    /// What is sent later than this after its ticket may outlive what the reconciler waits for.
+    pub(crate) const LINGER_BEGINS: u64 = INTENT_TIMEOUT + CLOCK_SKEW;
     pub(crate) const PRIMARY_TIMEOUT: u64 = 40_000;
     pub(crate) const PUBLISH_TIMEOUT: u64 = 10_000;
     pub(crate) const TARGET_TIMEOUT: u64 = 30_000;
-    pub(crate) const RECONCILE_AFTER: u64 = 5_000;
     pub(crate) const MAX_BACKOFF: u64 = 5_000;
     /// `session.timeout.ms` of members of groups.
     pub(crate) const SESSION: u64 = 15_000;
@@ -242,6 +246,21 @@ impl World {
         let there = listeners.entry(place).or_default();
         there.retain(|(known, _)| *known != owner);
         there.push((owner, listener.clone()));
+    }
+
+    /// The target in whose log nothing stands of a document that is as new as this write.
+    pub(crate) fn not_in_log(&self, key: &DocumentKey, term: u64, seq: u64) -> Option<usize> {
+        let version = PackedVersion::pack(crate::gateway::EPOCH, term, seq).ok()?;
+        let kafka = self.kafka.borrow();
+        let partition = key.partition(self.scenario.partitions) as usize;
+        let lifetime = Duration::from_millis(times::TICKET_LIFETIME);
+        let is_in = |log: &Vec<EffectsAt>| {
+            log.iter().rev().any(|at| {
+                let counts = !is_void(at.at_ms, at.record.provenance.ticket_ms, lifetime);
+                counts && at.record.effects.iter().any(|effect| effect.key.id == key.id && effect.version >= version)
+            })
+        };
+        kafka.effects.iter().position(|target| !is_in(&target[partition]))
     }
 
     // ---- the primary
