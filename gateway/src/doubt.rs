@@ -152,7 +152,15 @@ async fn look(
             }
             (Observed::Nothing | Observed::Unknown(_), Some(_)) => false,
         };
-        if let Observed::Unknown(reason) = found {
+        let reason = match &found {
+            Observed::Unknown(reason) => Some(reason.clone()),
+            // It was written, and the master does not show its index yet, or no more.
+            Observed::Nothing if written.is_some() && !observation.shards.contains_key(&key.index) => {
+                Some(format!("{}: its index is not there", key.record_key()))
+            }
+            Observed::Nothing | Observed::Effect(_) => None,
+        };
+        if let Some(reason) = reason {
             resolved.unknown = Some(reason);
             again.push((key, written));
             continue;
@@ -250,6 +258,34 @@ mod tests {
         assert_eq!(merge(&mut known, one("a", 4)), None);
         assert_eq!(known["i"].mapping, 5);
         assert_eq!(merge(&mut known, one("b", 1)), Some("i".into()));
+    }
+
+    /// A primary whose master does not show the index.
+    struct NoIndex;
+
+    impl Look for NoIndex {
+        async fn observe(&self, _: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+            Ok(Observation { found: vec![Observed::Nothing; keys.len()], ..Observation::default() })
+        }
+
+        async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<Routed>>, String> {
+            Ok(vec![None; keys.len()])
+        }
+
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_not_nothing_because_its_index_is_not_shown() {
+        let key = DocumentKey { index: "i".into(), id: "7".into(), routing: None };
+        let mut resolved = Resolved::default();
+        let again = look(&NoIndex, 1, vec![(key.clone(), Some(5)), (key.clone(), None)], &mut resolved).await;
+        assert_eq!(again, [(key, Some(5))]);
+        assert!(resolved.unknown.is_some());
     }
 
     #[test]
