@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle soak up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle simulate simulate-rules soak up down status wipe demo test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,14 @@ fuzz: prerequisites ## strangers' bytes for every parser: SECONDS_OF_FUZZING=60 
 
 oracle: prerequisites ## the short oracle from several seeds: SEEDS="1 2 3" SECONDS_OF_LOAD=60
 	@SEEDS="$${SEEDS:-1 2 3}" tests/run --test oracle
+
+simulate: prerequisites ## schedules of the whole, from seeds: SEEDS=1000, or SEED=17 TRACE=1; SCENARIO=zombie WITHOUT=window
+	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --seeds "$${SEEDS:-1000}" \
+		$(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace) --scenario "$${SCENARIO:-}" --without "$${WITHOUT:-}"
+
+simulate-rules: prerequisites ## every rule of the protocol switched off: how many schedules until it shows
+	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --rules --seeds "$${SEEDS:-300}" \
+		--scenario "$${SCENARIO:-}"
 
 soak: prerequisites ## 20 minutes of 70 % of what a gateway takes, beside clients that misbehave: SECONDS_OF_SOAK=1200
 	@SECONDS_OF_SOAK="$${SECONDS_OF_SOAK:-1200}" tests/run --test soak -- --nocapture

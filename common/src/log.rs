@@ -11,7 +11,7 @@ use crate::{
     config::KafkaConfig,
     document::partition_of,
     intent,
-    kafka::{Appended, PublishError, Publisher},
+    kafka::{PublishError, Publisher},
     record::{OutgoingRecord, is_void},
     schema::{ClientVersions, IndexSchema},
     topics::{INTENT_PARTITIONS, Topics},
@@ -79,6 +79,24 @@ pub enum EffectsError {
         /// The limit.
         limit: Duration,
     },
+}
+
+/// Whether records of effects that were appended at these times count (`void_check`).
+///
+/// # Errors
+/// When one of them came too late after its ticket.
+pub fn in_time(
+    ticket_ms: i64,
+    appended_ms: impl IntoIterator<Item = i64>,
+    limit: Duration,
+) -> Result<(), EffectsError> {
+    match appended_ms.into_iter().find(|at_ms| is_void(*at_ms, ticket_ms, limit)) {
+        Some(at_ms) => {
+            let after = Duration::from_millis(u64::try_from(at_ms - ticket_ms).unwrap_or(0));
+            Err(EffectsError::Void { after, limit })
+        }
+        None => Ok(()),
+    }
 }
 
 impl Log {
@@ -150,14 +168,10 @@ impl Log {
         }))
         .await;
         self.metrics.published(target, begun);
-        let limit = self.times.ticket_lifetime;
-        let late = |record: &Appended| is_void(record.at_ms, ticket.at_ms, limit);
-        let void: Vec<i64> = appended?.iter().filter(|record| late(record)).map(|record| record.at_ms).collect();
-        self.metrics.void(target, void.len());
-        void.first().map_or(Ok(()), |at_ms| {
-            let after = Duration::from_millis(u64::try_from(at_ms - ticket.at_ms).unwrap_or(0));
-            Err(EffectsError::Void { after, limit })
-        })
+        let appended = appended?;
+        let (limit, times) = (self.times.ticket_lifetime, || appended.iter().map(|record| record.at_ms));
+        self.metrics.void(target, times().filter(|at_ms| is_void(*at_ms, ticket.at_ms, limit)).count());
+        in_time(ticket.at_ms, times(), limit)
     }
 
     /// Appends what an index is like.

@@ -9,6 +9,7 @@
 //! when that term is old enough (see [`Terms`]). It tells the document's own routing, writes nothing, creates no index, and
 //! works on indices that are blocked for writes; a bulk of updates that change nothing does none of that.
 
+mod conclude;
 mod decide;
 mod look;
 mod sight;
@@ -20,6 +21,7 @@ use std::{
     time::Duration,
 };
 
+pub use conclude::{Around, Greatest, conclude, still};
 pub use decide::{Looked, Observed, Question, decide};
 pub use sight::{ClusterSight, IndexSight, PrimaryCopy};
 pub use terms::Terms;
@@ -97,50 +99,8 @@ impl Observer {
         let (greatest, looked) = self.look(&before, keys).await;
         let after = self.sight(&names).await?;
         let now = Instant::now();
-        let mut observation = Observation::default();
-        let layouts = after.indices.iter().map(|(name, index)| (name.clone(), index.state.shards));
-        observation.shards = layouts.collect();
-        for (key, looked) in keys.iter().zip(looked) {
-            let (before, after) = (before.indices.get(&key.index), after.indices.get(&key.index));
-            let shard = before.map_or(0, |index| index.state.shards.shard_of(key));
-            let rested = before.is_some_and(|index| {
-                index.single_copies
-                    || index
-                        .state
-                        .terms
-                        .get(&shard)
-                        .is_some_and(|term| self.terms.rested(&index.state.uuid, shard, *term, now))
-            });
-            let max_seq_no = before.and_then(|index| greatest.get(&(index.state.uuid.clone(), shard)).copied());
-            let found = decide(Question {
-                epoch,
-                key,
-                before,
-                max_seq_no,
-                looked,
-                after,
-                rested,
-                largest_source: self.largest_source,
-            });
-            if let (Some(index), Observed::Effect(effect)) = (after, &found) {
-                let need = IndexNeed {
-                    uuid: index.state.uuid.clone(),
-                    mapping: index.state.mapping_version,
-                    shards: index.state.shards,
-                };
-                observation.indices.insert(effect.key.index.clone(), need);
-            }
-            if let (Some(index), Observed::Effect(_) | Observed::Nothing) = (after, &found) {
-                observation.copies.insert(SeenCopy {
-                    index: key.index.clone(),
-                    uuid: index.state.uuid.clone(),
-                    shard,
-                    term: index.state.terms.get(&shard).copied().unwrap_or(0),
-                });
-            }
-            observation.found.push(found);
-        }
-        Ok(observation)
+        let seen = Around { epoch, before: &before, after: &after, terms: &self.terms, now };
+        Ok(conclude(&seen, keys, &greatest, looked, self.largest_source))
     }
 
     /// Whether those copies are still the primaries of their shards (`second_look`). An index that is gone is as good:
@@ -153,12 +113,7 @@ impl Observer {
         if names.is_empty() {
             return Ok(true);
         }
-        let now = self.sight(&names).await?;
-        Ok(copies.iter().all(|copy| {
-            now.indices.get(&copy.index).is_none_or(|index| {
-                index.state.uuid == copy.uuid && index.state.terms.get(&copy.shard) == Some(&copy.term)
-            })
-        }))
+        Ok(still(copies, &self.sight(&names).await?))
     }
 
     async fn sight(&self, names: &BTreeSet<Arc<str>>) -> Result<ClusterSight, CallError> {

@@ -46,7 +46,7 @@ const BEGINNINGS: usize = 6;
 /// Records that are taken at once before the engine decides anew.
 const TAKEN: usize = 256;
 /// A loop that comes round no more often than this stood still. It wakes for [`SHOW`] at least.
-const STILL: Duration = Duration::from_secs(3);
+pub const STILL: Duration = Duration::from_secs(3);
 
 /// What the driver works with.
 pub struct Parts {

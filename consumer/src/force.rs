@@ -12,7 +12,7 @@
 //! what its own effects will say in their turn, and this way the target goes on following while the primary is dead.
 //! `_version` is then one that the target counts, until a write brings one that it takes.
 
-mod decide;
+pub mod decide;
 
 use std::{sync::Arc, time::Duration};
 

@@ -11,19 +11,20 @@
 //!                └──── what to commit ◄───┘     └────── what was seen ◄┴─────────────────────────────┘
 //! ```
 //!
-//! Pure decisions: `open`, `progress`, `turn`, `clock`, `resolve`, `chunk`. I/O: `member` (Kafka's group), `look` (the
-//! primary and the log), and `task`, which brings all of them together.
+//! Pure decisions: [`open`], `progress`, [`turn`], `clock`, `resolve`, `chunk`. [`work`] is the sequence of a turn. I/O:
+//! `member` (Kafka's group), `look` (the primary and the log), and `task`, which brings all of them together.
 
 mod chunk;
 mod clock;
 mod look;
 mod member;
 mod metrics;
-mod open;
+pub mod open;
 mod progress;
 mod resolve;
 mod task;
-mod turn;
+pub mod turn;
+pub mod work;
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ use understudy_common::{
 };
 
 use look::Looker;
-pub use metrics::ReconcilerMetrics;
+pub use metrics::{Found, ReconcilerMetrics};
 
 /// The reconciler of a process.
 pub struct Reconciler {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A bulk that was decided longer ago is not sent: the process stood still, and its partitions may be others' by now.
-pub(crate) const FRESH: Duration = Duration::from_secs(3);
+pub const FRESH: Duration = Duration::from_secs(3);
 
 /// The way to one target.
 pub struct BulkService {

@@ -29,7 +29,7 @@ use bytes::Bytes;
 pub use group::{Source, SourceConfig};
 use rdkafka::{ClientConfig, ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError};
 pub use retention::{Retention, watch as watch_retention};
-pub use start::{Beginning, Gap, begin};
+pub use start::{Beginning, Found, Gap, begin, decide, learn};
 use understudy_common::{
     config::KafkaConfig,
     kafka::{LogRecord, client_config},

@@ -2,19 +2,60 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use understudy_common::{
+    cluster::CallError,
     document::DocumentKey,
     effect::{DocumentState, Effect},
-    observe::{DOCUMENTS, Observed, Observer},
+    observe::{DOCUMENTS, Observation, Observed, Observer},
     record::IndexNeed,
     shard::ShardLayout,
 };
 
 use crate::write::decide::{Decision, Doubtful};
+
+/// Looks at documents of the primary.
+pub trait Look {
+    /// Reads these documents back. They are concrete, and no more than [`DOCUMENTS`].
+    ///
+    /// # Errors
+    /// When the cluster does not say what its state is.
+    fn observe(&self, epoch: u64, keys: &[DocumentKey]) -> impl Future<Output = Result<Observation, CallError>>;
+    /// The routing of documents, and under which sequence number they have it.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    fn routings(&self, keys: &[&DocumentKey]) -> impl Future<Output = Result<Vec<Option<Routed>>, String>>;
+    /// The time.
+    fn now(&self) -> Instant;
+    /// Waits.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
+}
+
+/// A sequence number, and the routing that a document has under it.
+pub type Routed = (u64, Option<Arc<str>>);
+
+impl Look for Observer {
+    async fn observe(&self, epoch: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+        Self::observe(self, epoch, keys).await
+    }
+
+    async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<Routed>>, String> {
+        Self::routings(self, keys).await
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}
 
 /// What was read back.
 #[derive(Debug, Default)]
@@ -35,7 +76,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Gives effects of updates the routing that their documents have. What was written again since, or cannot be told, is taken
 /// out of them and observed instead.
-pub async fn route(observer: &Observer, decision: &mut Decision) {
+pub async fn route(observer: &impl Look, decision: &mut Decision) {
     let places = std::mem::take(&mut decision.unrouted);
     if places.is_empty() {
         return;
@@ -65,9 +106,9 @@ pub async fn route(observer: &Observer, decision: &mut Decision) {
 }
 
 /// Reads documents back, again for a moment where they cannot be told.
-pub async fn resolve(observer: &Observer, epoch: u64, doubtful: &[Doubtful]) -> Resolved {
+pub async fn resolve(observer: &impl Look, epoch: u64, doubtful: &[Doubtful]) -> Resolved {
     let mut resolved = Resolved::default();
-    let begun = Instant::now();
+    let begun = observer.now();
     for chunk in doubtful.chunks(DOCUMENTS) {
         let mut waiting: Vec<(DocumentKey, Option<u64>)> =
             chunk.iter().map(|doubtful| (doubtful.key.clone(), doubtful.written)).collect();
@@ -76,10 +117,10 @@ pub async fn resolve(observer: &Observer, epoch: u64, doubtful: &[Doubtful]) -> 
             if waiting.is_empty() {
                 break;
             }
-            if begun.elapsed() >= PATIENCE {
+            if observer.now() - begun >= PATIENCE {
                 return resolved;
             }
-            tokio::time::sleep(PAUSE).await;
+            observer.sleep(PAUSE).await;
             resolved.unknown = None;
         }
     }
@@ -88,7 +129,7 @@ pub async fn resolve(observer: &Observer, epoch: u64, doubtful: &[Doubtful]) -> 
 
 /// Looks once; what cannot be told is given back, and the reason noted.
 async fn look(
-    observer: &Observer,
+    observer: &impl Look,
     epoch: u64,
     wanted: Vec<(DocumentKey, Option<u64>)>,
     resolved: &mut Resolved,
@@ -111,7 +152,15 @@ async fn look(
             }
             (Observed::Nothing | Observed::Unknown(_), Some(_)) => false,
         };
-        if let Observed::Unknown(reason) = found {
+        let reason = match &found {
+            Observed::Unknown(reason) => Some(reason.clone()),
+            // It was written, and the master does not show its index yet, or no more.
+            Observed::Nothing if written.is_some() && !observation.shards.contains_key(&key.index) => {
+                Some(format!("{}: its index is not there", key.record_key()))
+            }
+            Observed::Nothing | Observed::Effect(_) => None,
+        };
+        if let Some(reason) = reason {
             resolved.unknown = Some(reason);
             again.push((key, written));
             continue;
@@ -133,7 +182,7 @@ async fn look(
 
 /// A pipeline may have given a document another routing, which no answer names: it is looked for in the other shards.
 async fn look_elsewhere(
-    observer: &Observer,
+    observer: &impl Look,
     epoch: u64,
     keys: &[DocumentKey],
     resolved: &mut Resolved,
@@ -209,6 +258,34 @@ mod tests {
         assert_eq!(merge(&mut known, one("a", 4)), None);
         assert_eq!(known["i"].mapping, 5);
         assert_eq!(merge(&mut known, one("b", 1)), Some("i".into()));
+    }
+
+    /// A primary whose master does not show the index.
+    struct NoIndex;
+
+    impl Look for NoIndex {
+        async fn observe(&self, _: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+            Ok(Observation { found: vec![Observed::Nothing; keys.len()], ..Observation::default() })
+        }
+
+        async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<Routed>>, String> {
+            Ok(vec![None; keys.len()])
+        }
+
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_not_nothing_because_its_index_is_not_shown() {
+        let key = DocumentKey { index: "i".into(), id: "7".into(), routing: None };
+        let mut resolved = Resolved::default();
+        let again = look(&NoIndex, 1, vec![(key.clone(), Some(5)), (key.clone(), None)], &mut resolved).await;
+        assert_eq!(again, [(key, Some(5))]);
+        assert!(resolved.unknown.is_some());
     }
 
     #[test]

@@ -25,8 +25,6 @@ use crate::{
     document_id::IdGenerator,
     gate::Gate,
     metrics::Metrics,
-    refusal::Refusal,
-    replicate::Ready,
     settle::{self, Settling, Waiting},
     standby::Standby,
     write::plan::Limits,
@@ -151,18 +149,11 @@ impl Gateway {
         }
     }
 
-    /// Leaves an intent open: the reconciler looks at the documents. `void`: its effects came too late to count.
-    pub fn leave_open(&self, ready: &Ready, void: bool, refusal: Refusal) -> Refusal {
-        tracing::warn!(request = &*ready.ticket.request, reason = refusal.reason, "an intent stays open");
-        self.stays_open(&ready.ticket, ready.intent.clone(), void);
-        refusal
-    }
-
     /// An intent stays open. When others may have settled it by now, because this gateway was frozen or slow, another one
     /// is opened in its place (`reopen`).
     pub fn stays_open(&self, ticket: &Ticket, intent: Bytes, void: bool) {
         self.metrics.intents_left_open.inc();
-        if !void && !ticket.is_late(self.log.times(), Instant::now()) {
+        if !settle::reopens(ticket, void, self.log.times(), Instant::now()) {
             return;
         }
         let log = self.log.clone();

@@ -209,7 +209,7 @@ async fn run(
     let task = tasks.spawn(async move {
         let _held = (admitted, slot);
         match work {
-            Work::Write(plan) => replicate::write(&gateway, &id, &plan, &headers).await,
+            Work::Write(plan) => replicate::write(gateway, id, plan, headers).await,
             Work::Change(change) => index_admin::change(&gateway, change, &headers).await,
         }
     });

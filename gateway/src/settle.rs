@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use understudy_common::{
-    log::Ticket,
+    log::{LogTimes, Ticket},
     state::{IndexLookup, IndexState, Sight},
 };
 
@@ -147,6 +147,13 @@ async fn look_and_settle(gateway: &Gateway, mut due: Vec<(Done, OwnedSemaphorePe
         }
         futures::future::join_all(settlements.drain(..)).await;
     }
+}
+
+/// Whether a write that leaves its intent open must open another one (`reopen`): others may have settled the first one by
+/// now, because this gateway was frozen or slow. `void`: its effects came too late to count.
+#[must_use]
+pub fn reopens(ticket: &Ticket, void: bool, times: LogTimes, now: std::time::Instant) -> bool {
+    void || ticket.is_late(times, now)
 }
 
 /// Whether what the guard trusted is still so: the same UUIDs, settings and shard terms, the same aliases, and no newer

@@ -1,16 +1,13 @@
 //! The questions of an observation: the greatest sequence number of each primary copy, and the documents.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use hyper::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{ClusterSight, DOCUMENTS, Looked, Observer};
+use super::{ClusterSight, DOCUMENTS, Greatest, Looked, Observer};
 use crate::{
     cluster::{CallError, path_part},
     document::DocumentKey,
@@ -19,9 +16,6 @@ use crate::{
 
 /// The largest answer about several documents; above it fewer are asked for at once.
 const ANSWER: usize = 32 << 20;
-
-/// By UUID and shard.
-pub(super) type Greatest = HashMap<(Arc<str>, u32), i64>;
 
 #[derive(Deserialize)]
 struct StatsBody {

@@ -14,11 +14,22 @@ use crate::verdict::excerpt;
 
 /// What the target has of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Copy {
+pub enum Copy {
     /// Nothing.
     Missing,
     /// A document. Its source is not always asked for.
-    There { version: u64, seq_no: u64, term: u64, routing: Option<String>, source: Option<String> },
+    There {
+        /// `_version`.
+        version: u64,
+        /// `_seq_no`.
+        seq_no: u64,
+        /// `_primary_term`.
+        term: u64,
+        /// Routing.
+        routing: Option<String>,
+        /// Source, where it was asked for.
+        source: Option<String>,
+    },
     /// Not even the index.
     NoIndex,
     /// It does not say.
@@ -27,7 +38,7 @@ pub(super) enum Copy {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub enum Step {
     /// It is there.
     Done,
     /// Write it, under this condition.
@@ -40,16 +51,22 @@ pub(super) enum Step {
 
 /// What must still hold when the target writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Condition {
+pub enum Condition {
     /// There is no such document.
     Missing,
     /// It is this copy.
-    Is { seq_no: u64, term: u64 },
+    Is {
+        /// Its `_seq_no`.
+        seq_no: u64,
+        /// Its `_primary_term`.
+        term: u64,
+    },
 }
 
 impl Condition {
     /// The name of the action that writes an effect.
-    pub(super) fn action(self, effect: &Effect) -> &'static str {
+    #[must_use]
+    pub fn action(self, effect: &Effect) -> &'static str {
         match (self, &effect.state) {
             (_, DocumentState::Deleted) => "delete",
             (Self::Missing, _) => "create",
@@ -69,7 +86,8 @@ impl Copy {
 }
 
 /// How an effect gets to the target.
-pub(super) fn decide(effect: &Effect, copy: &Copy) -> Step {
+#[must_use]
+pub fn decide(effect: &Effect, copy: &Copy) -> Step {
     match (copy, &effect.state) {
         (Copy::NoIndex, _) => Step::NoIndex,
         (Copy::Unknown(text), _) => Step::Unknown(text.clone()),

@@ -9,8 +9,8 @@ use rdkafka::{
 };
 use understudy_common::{
     control::key,
-    kafka::{LogRecord, ReadError, read_all, read_range},
-    record::{self, is_void},
+    kafka::{ReadError, read_all, read_range},
+    record::{self, EffectsRecord, is_void},
 };
 
 use super::{ASK, Quiet, SourceConfig, member_config};
@@ -132,7 +132,9 @@ pub fn begin(
         let since = before_ms.saturating_sub(i64::try_from(width.as_millis()).unwrap_or(i64::MAX));
         let from = offset_at(&reader, topic, partition, since.max(0))?.unwrap_or(low).max(low);
         read_range(&config.kafka, topic, partition, from, start.offset, |record| {
-            learn(&mut window, &record, hasher, ticket_lifetime);
+            let Some(value) = &record.value else { return };
+            let Ok(effects) = record::decode(&record.headers, value) else { return };
+            learn(&mut window, record.at_ms, &effects, hasher, ticket_lifetime);
         })?;
         tracing::debug!(partition, from, to = start.offset, documents = window.len(), "read the window");
     } else if start.offset > 0 {
@@ -145,16 +147,21 @@ pub fn begin(
     Ok(Beginning::At(start, Box::new(window), schemas))
 }
 
-/// What was void or unreadable is not remembered: it was never applied.
-fn learn(window: &mut Window, record: &LogRecord, hasher: &DocumentHasher, ticket_lifetime: Duration) {
-    let Some(value) = &record.value else { return };
-    let Ok(effects) = record::decode(&record.headers, value) else { return };
-    if is_void(record.at_ms, effects.provenance.ticket_ms, ticket_lifetime) {
+/// Puts a record that was appended at `at_ms` into a window that is rebuilt (`rebuild`). What was void or unreadable is not
+/// remembered: it was never applied.
+pub fn learn(
+    window: &mut Window,
+    at_ms: i64,
+    effects: &EffectsRecord,
+    hasher: &DocumentHasher,
+    ticket_lifetime: Duration,
+) {
+    if is_void(at_ms, effects.provenance.ticket_ms, ticket_lifetime) {
         return;
     }
     for effect in &effects.effects {
         if let Some(need) = effects.indices.get(&effect.key.index) {
-            window.pass(hasher.name(&need.uuid, need.shards, &effect.key), effect.order(), record.at_ms);
+            window.pass(hasher.name(&need.uuid, need.shards, &effect.key), effect.order(), at_ms);
         }
     }
 }
