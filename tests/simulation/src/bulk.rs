@@ -26,8 +26,9 @@ impl World {
     fn bulk(self: &Rc<Self>, target: usize, items: Vec<(Effect, Check)>) -> Slot<Bytes> {
         let answered = Slot::new(&self.executor);
         let (world, slot) = (self.clone(), answered.clone());
-        self.busy.set(self.busy.get() + 1);
+        let under_way = self.under_way();
         self.spawn(NOBODY, async move {
+            let _under_way = under_way;
             let slow = world.fault(world.scenario.bulk_slow);
             let wait = if slow { world.chance.between(1_000, times::LINGER - 5_000) } else { world.chance.below(3) };
             world.sleep(wait).await;
@@ -58,7 +59,6 @@ impl World {
                 }
             }
             body.push_str("]}");
-            world.busy.set(world.busy.get() - 1);
             if !world.fault(world.scenario.bulk_unanswered) {
                 slot.put(body.into());
             }

@@ -421,8 +421,9 @@ impl Consumer {
         };
         let intent = intent_for(&self.world, keys.iter());
         self.world.say(|| format!("consumer {}: reports {from}..{to} of partition {partition}", self.owner));
+        let under_way = self.world.under_way();
         self.world.spawn(self.owner, async move {
-            let world = &consumer.world;
+            let (world, _under_way) = (&consumer.world, under_way);
             let request = world.request();
             loop {
                 let message = Message::Intent(request.clone(), Some(intent.clone()));

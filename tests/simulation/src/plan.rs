@@ -58,12 +58,22 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64) -> Plan {
             let wishes = (0..items).map(|_| wish(scenario, &random, second, &mut writes, &mut documents));
             let wishes: Vec<Wish> = wishes.collect();
             let bulk = items > 1 || random.chance(0.4);
-            acts.push((
-                at(&random),
-                Act::Write { gateway: random.below(scenario.gateways as u64) as usize, wishes, bulk },
-            ));
+            let (gateway, begins) = (random.below(scenario.gateways as u64) as usize, at(&random));
+            acts.push((begins, Act::Write { gateway, wishes, bulk }));
+            let within = |random: &Random| random.below(1 << random.between(1, 10));
+            if random.chance(scenario.caught) {
+                let (length, dies) = freeze(scenario, &random);
+                acts.push((begins + within(&random), Act::GatewayFreezes(gateway, length, dies)));
+            }
+            if random.chance(scenario.consumer_caught) {
+                let (which, length) = (random.below(consumers as u64) as usize, freeze(scenario, &random).0);
+                // While its effects are applied, or while the reconciler looks.
+                let after = *random.pick(&[0, 0, scenario.reconcile_after]);
+                let act =
+                    if random.chance(0.3) { Act::ConsumerDies(which) } else { Act::ConsumerFreezes(which, length) };
+                acts.push((begins + after + within(&random), act));
+            }
         }
-        let freeze = |random: &Random| random.between(scenario.freeze.0, scenario.freeze.1);
         let any = |random: &Random, of: usize| random.below(of as u64) as usize;
         let mut maybe = |chance: f64, act: &dyn Fn(&Random) -> Act| {
             if random.chance(chance) {
@@ -72,9 +82,8 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64) -> Plan {
         };
         maybe(scenario.gateway_dies, &|random| Act::GatewayDies(any(random, scenario.gateways)));
         maybe(scenario.gateway_freezes, &|random| {
-            // Most of what it had to do is done within some milliseconds.
-            let dies = random.chance(scenario.dies_thawed).then(|| random.below(1 << random.between(1, 12)));
-            Act::GatewayFreezes(any(random, scenario.gateways), freeze(random), dies)
+            let (length, dies) = freeze(scenario, random);
+            Act::GatewayFreezes(any(random, scenario.gateways), length, dies)
         });
         maybe(scenario.shard_fails, &|random| {
             let answers = if scenario.stale { random.below(60_000) } else { 0 };
@@ -82,7 +91,9 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64) -> Plan {
         });
         maybe(scenario.target_restarts, &|random| Act::TargetRestarts(any(random, scenario.targets)));
         maybe(scenario.consumer_dies, &|random| Act::ConsumerDies(any(random, consumers)));
-        maybe(scenario.consumer_freezes, &|random| Act::ConsumerFreezes(any(random, consumers), freeze(random)));
+        maybe(scenario.consumer_freezes, &|random| {
+            Act::ConsumerFreezes(any(random, consumers), freeze(scenario, random).0)
+        });
         maybe(scenario.hands_over, &|random| Act::HandsOver {
             target: any(random, scenario.targets),
             partition: any(random, scenario.partitions as usize) as i32,
@@ -93,6 +104,13 @@ pub(crate) fn draw(scenario: &Scenario, seed: u64) -> Plan {
     }
     acts.sort_by_key(|(at, _)| *at);
     Plan { acts, documents }
+}
+
+/// How long a process freezes, and after how long a gateway dies then.
+fn freeze(scenario: &Scenario, random: &Random) -> (u64, Option<u64>) {
+    // Most of what it had to do is done within some milliseconds.
+    let dies = random.chance(scenario.dies_thawed).then(|| random.below(1 << random.between(1, 12)));
+    (random.between(scenario.freeze.0, scenario.freeze.1), dies)
 }
 
 fn wish(scenario: &Scenario, random: &Random, second: u64, writes: &mut u64, documents: &mut Vec<DocumentKey>) -> Wish {

@@ -256,6 +256,10 @@ impl Run {
         let world = &self.world;
         let kafka = world.kafka.borrow();
         let mut open = Vec::new();
+        let owners = 1 + world.scenario.gateways + world.scenario.consumers * world.scenario.targets;
+        if (1..owners).any(|owner| world.executor.is_frozen(owner)) {
+            open.push("somebody stands still".to_owned());
+        }
         if world.busy.get() > 0 {
             open.push("requests".to_owned());
         }

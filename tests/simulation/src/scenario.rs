@@ -37,6 +37,8 @@ pub struct Scenario {
     /// How long the replica takes, in ms: one of these.
     pub(crate) replication: &'static [u64],
     pub(crate) lose_reply: f64,
+    /// Connections to the primary that break within 2 s.
+    pub(crate) breaks: f64,
     /// A demoted copy goes on answering.
     pub(crate) stale: bool,
     pub(crate) kafka_error: f64,
@@ -53,6 +55,9 @@ pub struct Scenario {
     pub(crate) connects: (u64, f64),
     pub(crate) gateway_dies: f64,
     pub(crate) gateway_freezes: f64,
+    /// Share of writes in the middle of which their gateway freezes, and of those while which a consumer freezes or dies.
+    pub(crate) caught: f64,
+    pub(crate) consumer_caught: f64,
     /// Share of frozen gateways that die soon after they go on.
     pub(crate) dies_thawed: f64,
     /// Freezes, in ms.
@@ -90,6 +95,7 @@ const BASE: Scenario = Scenario {
     lingers: 0.15,
     replication: &[1, 1, 2, 500, 8_000],
     lose_reply: 0.04,
+    breaks: 0.02,
     stale: false,
     kafka_error: 0.03,
     kafka_late: 20_000,
@@ -100,6 +106,8 @@ const BASE: Scenario = Scenario {
     connects: (3_000, 0.02),
     gateway_dies: 0.0,
     gateway_freezes: 0.0,
+    caught: 0.0,
+    consumer_caught: 0.0,
     dies_thawed: 0.0,
     freeze: (1_000, 150_000),
     shard_fails: 0.0,
@@ -145,17 +153,20 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "noop", shard_fails: 0.03, keys: 1, mix: [2, 1, 4, 6], lose_reply: 0.0, ..BASE },
     Scenario {
         name: "unknown",
-        lose_reply: 0.3,
+        connects: (4_000, 0.2),
+        lose_reply: 0.1,
+        breaks: 0.3,
         linger: 38_000,
         lingers: 0.4,
         gateway_dies: 0.02,
-        gateway_freezes: 0.02,
+        caught: 0.1,
         freeze: (5_000, 60_000),
         ..BASE
     },
     Scenario {
         name: "slow_look",
         slow_look: 0.6,
+        consumer_caught: 0.1,
         lose_reply: 0.4,
         consumer_freezes: 0.02,
         freeze: (20_000, 150_000),
@@ -176,7 +187,8 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "frozen",
-        gateway_freezes: 0.05,
+        gateway_freezes: 0.01,
+        caught: 0.15,
         dies_thawed: 0.5,
         gateway_dies: 0.01,
         target_restarts: 0.05,
@@ -188,7 +200,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "skew",
         clock_jumps: 0.1,
-        gateway_freezes: 0.05,
+        caught: 0.15,
         freeze: (55_000, 66_000),
         reconcile_after: 61_000,
         target_restarts: 0.1,
@@ -197,7 +209,19 @@ pub const SCENARIOS: &[Scenario] = &[
         ..ONE
     },
     Scenario {
+        name: "inverted",
+        caught: 0.2,
+        freeze: (1_000, 58_000),
+        target_restarts: 0.1,
+        gateways: 5,
+        consumer_dies: 0.01,
+        hands_over: 0.02,
+        rate: 0.45,
+        ..ONE
+    },
+    Scenario {
         name: "zombie",
+        consumer_caught: 0.05,
         target_restarts: 0.06,
         consumer_dies: 0.04,
         consumer_freezes: 0.02,
@@ -207,6 +231,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "thawed",
+        consumer_caught: 0.15,
         target_restarts: 0.06,
         consumer_freezes: 0.04,
         freeze: (14_000, 120_000),
@@ -216,6 +241,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "redeliver",
+        consumer_caught: 0.05,
         bulk_slow: 0.1,
         consumer_dies: 0.04,
         hands_over: 0.04,
@@ -271,6 +297,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "client_zombie",
+        consumer_caught: 0.05,
         client_versions: 0.6,
         consumer_freezes: 0.03,
         consumer_dies: 0.02,

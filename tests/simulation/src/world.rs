@@ -54,6 +54,15 @@ pub(crate) struct Wish {
     pub(crate) client_version: Option<u64>,
 }
 
+/// Something is under way until this is dropped.
+pub(crate) struct UnderWay(Rc<World>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.busy.set(self.0.busy.get() - 1);
+    }
+}
+
 /// A promise: this write of a document was acknowledged.
 pub(crate) struct Acknowledged {
     pub(crate) write: u64,
@@ -161,6 +170,11 @@ impl World {
         self.executor.spawn(owner, work);
     }
 
+    pub(crate) fn under_way(self: &Rc<Self>) -> UnderWay {
+        self.busy.set(self.busy.get() + 1);
+        UnderWay(self.clone())
+    }
+
     /// An id for a request.
     pub(crate) fn request(&self) -> Arc<str> {
         let mut kafka = self.kafka.borrow_mut();
@@ -226,8 +240,9 @@ impl World {
         }
         let acknowledged = Slot::new(&self.executor);
         if arrives != u64::MAX {
-            let (world, slot) = (self.clone(), acknowledged.clone());
+            let (world, slot, under_way) = (self.clone(), acknowledged.clone(), self.under_way());
             self.spawn(NOBODY, async move {
+                let _under_way = under_way;
                 world.sleep(arrives.saturating_sub(world.now())).await;
                 let at_ms = world.append_now(place, &message);
                 if heard {
@@ -282,8 +297,9 @@ impl World {
         let answered = Slot::new(&self.executor);
         let (world, slot) = (self.clone(), answered.clone());
         let keys: Vec<DocumentKey> = items.iter().map(|item| item.key.clone()).collect();
-        self.busy.set(self.busy.get() + 1);
+        let under_way = self.under_way();
         self.spawn(NOBODY, async move {
+            let _under_way = under_way;
             let lingers = world.fault(world.scenario.lingers);
             let wait = if lingers { world.chance.below(world.scenario.linger) } else { world.chance.below(4) };
             world.sleep(wait).await;
@@ -294,7 +310,6 @@ impl World {
                 piped |= through;
                 did.push(what);
             }
-            world.busy.set(world.busy.get() - 1);
             if !world.fault(world.scenario.lose_reply) {
                 world.sleep(1).await;
                 let answer = answer(shape, &wishes, &keys, &did, piped);
