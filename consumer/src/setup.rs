@@ -21,6 +21,7 @@ use understudy_common::{
     kafka::{Publisher, TopicError, ensure_topics},
     log::{Log, LogMetrics, LogTimes},
     observe::{Observer, Terms},
+    servers::{Part, Versions},
     topics::Topics,
 };
 
@@ -173,7 +174,7 @@ async fn consume(
     let (identities, identity) = mpsc::channel(1);
     let watched = identity::Watched {
         client: client.clone(),
-        config: config.clusters[target].clone(),
+        versions: Versions::new(client.clone(), &config.clusters[target], Part::Target),
         untested: metrics.target_untested.clone(),
     };
     let (kafka, control, primary) = (config.kafka.clone(), topics.control(), placement.primary.clone());
