@@ -7,7 +7,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     sync::{Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde::Deserialize;
@@ -154,6 +154,8 @@ pub struct Versions {
 struct Known {
     /// The last that was certain.
     judgement: Option<Judgement>,
+    /// When nodes last answered.
+    at: Option<Instant>,
     /// Whether the silence of a node was told.
     told: bool,
 }
@@ -173,7 +175,7 @@ impl Versions {
         let seen = seen(&self.client, timeout).await?;
         let name = self.client.name();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.learn(judge(name, self.part, self.allowed, &seen));
+        known.learn(judge(name, self.part, self.allowed, &seen), Instant::now());
         if seen.silent > 0 && !known.told {
             tracing::warn!(cluster = name, nodes = seen.silent, "some nodes do not say their version");
         }
@@ -185,11 +187,39 @@ impl Versions {
     }
 }
 
+impl Versions {
+    /// Whether the cluster may be read: for whoever does so often. It is asked anew when what is known is as old as five
+    /// seconds.
+    ///
+    /// # Errors
+    /// Why it may not, or that its versions are not known.
+    pub async fn check(&self, timeout: Duration) -> Result<(), String> {
+        let fresh = self.known.lock().unwrap_or_else(PoisonError::into_inner).fresh(Instant::now());
+        let judgement = match fresh {
+            Some(judgement) => judgement,
+            None => self.look(timeout).await.map_err(|error| error.to_string())?,
+        };
+        match judgement {
+            Judgement::Tested | Judgement::Allowed(_) => Ok(()),
+            Judgement::Refused(reason) => Err(reason),
+        }
+    }
+}
+
+/// How long a judgement is good for who reads often.
+const FRESH: Duration = Duration::from_secs(5);
+
 impl Known {
-    fn learn(&mut self, judgement: Option<Judgement>) {
+    fn fresh(&self, now: Instant) -> Option<Judgement> {
+        let is_fresh = self.at.is_some_and(|at| now.duration_since(at) < FRESH);
+        self.judgement.clone().filter(|_| is_fresh)
+    }
+
+    fn learn(&mut self, judgement: Option<Judgement>, now: Instant) {
         if judgement.is_some() {
             self.judgement = judgement;
         }
+        self.at = Some(now);
     }
 }
 
@@ -311,7 +341,7 @@ mod tests {
             (Some(Judgement::Refused("x".into())), Some(Judgement::Refused("x".into()))),
             (None, Some(Judgement::Refused("x".into()))),
         ] {
-            known.learn(learned);
+            known.learn(learned, Instant::now());
             assert_eq!(known.judgement, counts);
         }
     }

@@ -193,6 +193,7 @@ async fn consume(
         targets: placement.targets.iter().map(|target| target.as_str().into()).collect(),
         max_backoff: consumer.max_backoff,
     };
+    let (primary_observer, primary_versions) = primary_reader(config, placement);
     let parts = Parts {
         source,
         events,
@@ -223,7 +224,8 @@ async fn consume(
             consumer.max_backoff,
         )),
         references: References::new(
-            primary_observer(config, placement),
+            primary_observer,
+            primary_versions,
             Recorded::new(config.kafka.clone(), topics.control(), placement.primary.clone()),
             consumer.max_backoff,
         ),
@@ -255,12 +257,14 @@ async fn consume(
     result
 }
 
-/// Reads documents of the primary, however large they are.
-fn primary_observer(config: &Config, placement: &PlacementConfig) -> Observer {
-    let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+/// Reads documents of the primary, however large they are, and its versions.
+fn primary_reader(config: &Config, placement: &PlacementConfig) -> (Observer, Versions) {
+    let cluster = &config.clusters[&placement.primary];
+    let primary = ClusterClient::new(&placement.primary, cluster);
     tokio::spawn(primary.watch());
     let terms = Arc::new(Terms::new(config.protocol.stale_primary));
-    Observer::new(primary, terms, config.consumer.target_timeout, usize::MAX)
+    let versions = Versions::new(primary.clone(), cluster, Part::Primary);
+    (Observer::new(primary, terms, config.consumer.target_timeout, usize::MAX), versions)
 }
 
 /// How long the log is waited for: as long as gateways do.

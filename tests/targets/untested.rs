@@ -136,3 +136,37 @@ async fn a_node_that_does_not_say_its_version_keeps_a_cluster_from_being_used_bu
     eventually(SOON, "it was asked again", async || asked(&front) > before + 1).await;
     through.put(&path, "{}").await.expect(503);
 }
+
+/// Consumers read from the primary, too: what a stranger answers is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn open_intents_wait_while_the_primary_has_an_untested_version() {
+    let _alone = alone().await;
+    let stage = Stage::new("untested reads")
+        .set("protocol.linger", "2s")
+        .set("protocol.stale_primary", "2s")
+        .set("protocol.ticket_lifetime", "20s")
+        .set("protocol.clock_skew", "1s")
+        .set("gateway.intent_timeout", "2s")
+        .set("gateway.primary_timeout", "5s")
+        .set("gateway.publish_timeout", "5s")
+        .set("consumer.reconcile_after", "1s");
+    drop(stage.gateway().await);
+    let index = stage.index("i");
+    stage.primary().put(&format!("/{index}/_doc/1"), "{}").await.expect(201);
+    let fake = Fake::before(stage.primary(), half_upgraded).await;
+    let stage = stage.set("clusters.primary.urls", vec![fake.address().to_owned()]);
+    let intent = serde_json::json!({
+        "format": 1, "gateway": "dead", "epoch": 1, "primary": "primary", "targets": ["backup"],
+        "documents": [[index, "1"]],
+    });
+    stage.append("intents", "left", intent.to_string().as_bytes(), &[]).await;
+    let consumer = stage.consumer().await;
+    let waits = async || consumer.log().contains("open intents wait") && consumer.log().contains("Elasticsearch 9.3.0");
+    eventually(SOON, "it says so", waits).await;
+    assert!(stage.open_intents().await.contains_key("left"));
+    assert!(fake.requests().iter().all(|request| !request.path.contains("_mget")), "no document was read");
+    assert!(consumer.metric("understudy_reconciler_failed_looks_total", &[]).await >= 1.0);
+    fake.now(|_| FakeAnswer::real());
+    stage.wait_settled().await;
+    stage.assert_converges(&index).await;
+}

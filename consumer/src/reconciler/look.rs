@@ -27,6 +27,7 @@ use understudy_common::{
     observe::{DOCUMENTS, Observation, Observed, Observer, Terms},
     record,
     schema::Schemas,
+    servers::{Part, Versions},
     state::Metadata,
     topics::Topics,
 };
@@ -50,6 +51,7 @@ pub struct Looker {
     name: Arc<str>,
     log: Log,
     cluster: ClusterClient,
+    versions: Versions,
     metadata: Arc<Metadata>,
     observer: Observer,
     schemas: Schemas,
@@ -73,7 +75,8 @@ impl Looker {
     /// Looks at the primary of `placement`.
     #[must_use]
     pub fn new(config: &Config, placement: &PlacementConfig, log: Log, metrics: ReconcilerMetrics) -> Self {
-        let cluster = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+        let settings = &config.clusters[&placement.primary];
+        let cluster = ClusterClient::new(&placement.primary, settings);
         tokio::spawn(cluster.watch());
         let terms = Arc::new(Terms::new(config.protocol.stale_primary));
         let metadata = Arc::new(Metadata::new(cluster.clone(), ASK, terms.clone()));
@@ -83,6 +86,7 @@ impl Looker {
             name: config.consumer.name.as_str().into(),
             observer: Observer::new(cluster.clone(), terms, ASK, record::largest_source(&config.kafka)),
             schemas: Schemas::new(cluster.clone(), log.clone(), metadata.clone(), ASK),
+            versions: Versions::new(cluster.clone(), settings, Part::Primary),
             config: config.clone(),
             log,
             cluster,
@@ -110,6 +114,8 @@ impl Looker {
         self.read_back(turn).await?;
         let roles = self.roles().await?;
         while !turn.is_over() && !stop.is_cancelled() {
+            // What a version answers that was not tried is not believed.
+            self.versions.check(ASK).await?;
             // `ticket_first`: what is seen is dated before it is seen.
             let ticket = self.log.look_ticket(&self.name, turn.partition).await;
             let ticket = ticket.map_err(|error| format!("no ticket for a look: {error}"))?;
@@ -219,6 +225,7 @@ impl Looker {
     /// When the primary does not answer.
     pub async fn confirm(&self, confirmations: &[Confirmation]) -> Result<Vec<bool>, String> {
         let roles = self.roles().await?;
+        self.versions.check(ASK).await?;
         let all = confirmations.iter().flat_map(|confirmation| confirmation.copies.iter().cloned()).collect();
         let mut confirmed = vec![true; confirmations.len()];
         if !self.observer.still(&all).await.map_err(|error| error.to_string())? {
