@@ -3,7 +3,12 @@
 //! Servers change what they answer from version to version, so what was not tried is not trusted: neither with the writes
 //! of applications nor with the copy that must be equal.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use serde::Deserialize;
 
@@ -101,60 +106,159 @@ pub enum Judgement {
     Refused(String),
 }
 
-/// Judges a cluster by all of its nodes: in the middle of a rolling upgrade it has two versions.
+/// What the nodes of a cluster said of themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The servers of those that answered.
+    pub servers: BTreeSet<Server>,
+    /// How many did not answer: any version could be theirs.
+    pub silent: u64,
+}
+
+/// Judges a cluster by all of its nodes: in the middle of a rolling upgrade it has two versions. `None` while a node does not
+/// say its version and no other one is a stranger: what is not known is not tested.
 #[must_use]
-pub fn judge(name: &str, part: Part, allowed: bool, servers: &BTreeSet<Server>) -> Judgement {
+pub fn judge(name: &str, part: Part, allowed: bool, seen: &Seen) -> Option<Judgement> {
     let list = |texts: &mut dyn Iterator<Item = String>| texts.collect::<Vec<_>>().join(", ");
-    let strangers = list(&mut servers.iter().filter(|server| !server.is_tested(part)).map(Server::to_string));
+    let strangers = list(&mut seen.servers.iter().filter(|server| !server.is_tested(part)).map(Server::to_string));
     if strangers.is_empty() {
-        return Judgement::Tested;
+        // Where every version is allowed, nobody has to wait for one.
+        return (seen.silent == 0 || allowed).then_some(Judgement::Tested);
     }
     let role = if part == Part::Primary { "primary" } else { "target" };
     let known =
         list(&mut TESTED.iter().filter(|row| row.is_for(part)).map(|row| format!("{} {}", row.product, row.release)));
     let found = format!("cluster {name} has nodes of {strangers}, not tested as {role} (tested: {known})");
     if allowed {
-        return Judgement::Allowed(found);
+        return Some(Judgement::Allowed(found));
     }
-    Judgement::Refused(format!(
+    Some(Judgement::Refused(format!(
         "{found}; clusters.{name}.allow_untested_version = true uses it all the same, without a promise"
-    ))
+    )))
 }
 
-/// Asks a cluster for the servers of its nodes, and judges it. With the service account, which needs `monitor` for that.
+/// The versions of a cluster's nodes, as they are asked for again and again.
 ///
-/// # Errors
-/// When no node says its version within `timeout`.
-pub async fn look(
-    client: &ClusterClient,
-    config: &ClusterConfig,
+/// A node that does not answer may be of any version. So a cluster of which one is silent is not used before all have
+/// answered once. From then on the last certain judgement counts until there is another one: a node that hangs is an everyday
+/// fault of a cluster that is well without it, and must not stop every write; and a cluster that was refused stays so. What
+/// remains is a node of another version that comes while it runs and is silent from its first moment: it is told in the log.
+pub struct Versions {
+    client: ClusterClient,
     part: Part,
-    timeout: Duration,
-) -> Result<Judgement, CallError> {
-    Ok(judge(client.name(), part, config.allow_untested_version, &seen(client, timeout).await?))
+    allowed: bool,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// The last that was certain.
+    judgement: Option<Judgement>,
+    /// When nodes last answered.
+    at: Option<Instant>,
+    /// Whether the silence of a node was told.
+    told: bool,
+}
+
+impl Versions {
+    /// Of the cluster of `client`, as `config` has it. Asks nothing yet.
+    #[must_use]
+    pub fn new(client: ClusterClient, config: &ClusterConfig, part: Part) -> Self {
+        Self { client, part, allowed: config.allow_untested_version, known: Mutex::default() }
+    }
+
+    /// Asks a cluster for the servers of its nodes, and judges it. With the service account, which needs `monitor` for that.
+    ///
+    /// # Errors
+    /// When no node says its version within `timeout`, or one does not and nothing certain is known from before.
+    pub async fn look(&self, timeout: Duration) -> Result<Judgement, CallError> {
+        let seen = seen(&self.client, timeout).await?;
+        let name = self.client.name();
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.learn(judge(name, self.part, self.allowed, &seen), Instant::now());
+        if seen.silent > 0 && !known.told {
+            tracing::warn!(cluster = name, nodes = seen.silent, "some nodes do not say their version");
+        }
+        known.told = seen.silent > 0;
+        known.judgement.clone().ok_or_else(|| CallError::Unanswered {
+            cluster: name.to_owned(),
+            reason: format!("{} of its nodes do not say their version", seen.silent),
+        })
+    }
+}
+
+impl Versions {
+    /// Whether the cluster may be read: for whoever does so often. It is asked anew when what is known is as old as five
+    /// seconds.
+    ///
+    /// # Errors
+    /// Why it may not, or that its versions are not known.
+    pub async fn check(&self, timeout: Duration) -> Result<(), String> {
+        let fresh = self.known.lock().unwrap_or_else(PoisonError::into_inner).fresh(Instant::now());
+        let judgement = match fresh {
+            Some(judgement) => judgement,
+            None => self.look(timeout).await.map_err(|error| error.to_string())?,
+        };
+        match judgement {
+            Judgement::Tested | Judgement::Allowed(_) => Ok(()),
+            Judgement::Refused(reason) => Err(reason),
+        }
+    }
+}
+
+/// How long a judgement is good for who reads often.
+const FRESH: Duration = Duration::from_secs(5);
+
+impl Known {
+    fn fresh(&self, now: Instant) -> Option<Judgement> {
+        let is_fresh = self.at.is_some_and(|at| now.duration_since(at) < FRESH);
+        self.judgement.clone().filter(|_| is_fresh)
+    }
+
+    fn learn(&mut self, judgement: Option<Judgement>, now: Instant) {
+        if judgement.is_some() {
+            self.judgement = judgement;
+        }
+        self.at = Some(now);
+    }
 }
 
 /// Asks a cluster for the servers of its nodes. With the service account, which needs `monitor` for that.
 ///
 /// # Errors
 /// When no node says its version within `timeout`.
-pub async fn seen(client: &ClusterClient, timeout: Duration) -> Result<BTreeSet<Server>, CallError> {
-    // Not `GET /`: distributions without the main module answer it with 405. A node that does not answer the others is left
-    // out after the timeout, and one of them tells of the rest.
-    const PATH: &str = "/_nodes/_all/http?timeout=2s&filter_path=nodes.*.version,nodes.*.build_flavor";
-    let nodes: Nodes = client.get_json(PATH, timeout).await?;
-    let servers: BTreeSet<Server> = nodes.nodes.into_values().map(Node::server).collect();
-    if servers.is_empty() {
+pub async fn seen(client: &ClusterClient, timeout: Duration) -> Result<Seen, CallError> {
+    // Not `GET /`: distributions without the main module answer it with 405. A node that does not answer the others is counted
+    // as failed after the timeout, and one of them tells of the rest.
+    const PATH: &str = "/_nodes/_all/http?timeout=2s&filter_path=_nodes.total,nodes.*.version,nodes.*.build_flavor";
+    let seen = client.get_json::<Nodes>(PATH, timeout).await?.seen();
+    if seen.servers.is_empty() {
         let (cluster, reason) = (client.name().to_owned(), "none of its nodes says its version".to_owned());
         return Err(CallError::Unanswered { cluster, reason });
     }
-    Ok(servers)
+    Ok(seen)
 }
 
 #[derive(Deserialize)]
 struct Nodes {
     #[serde(default)]
+    _nodes: Counts,
+    #[serde(default)]
     nodes: std::collections::BTreeMap<String, Node>,
+}
+
+/// How many were asked (`NodesResponse`).
+#[derive(Default, Deserialize)]
+struct Counts {
+    #[serde(default)]
+    total: u64,
+}
+
+impl Nodes {
+    fn seen(self) -> Seen {
+        let silent = self._nodes.total.saturating_sub(self.nodes.len() as u64);
+        Seen { servers: self.nodes.into_values().map(Node::server).collect(), silent }
+    }
 }
 
 #[derive(Deserialize)]
@@ -175,8 +279,8 @@ impl Node {
 mod tests {
     use super::*;
 
-    fn servers(nodes: &str) -> BTreeSet<Server> {
-        serde_json::from_str::<Nodes>(nodes).unwrap().nodes.into_values().map(Node::server).collect()
+    fn seen(nodes: &str) -> Seen {
+        serde_json::from_str::<Nodes>(nodes).unwrap().seen()
     }
 
     #[test]
@@ -200,21 +304,45 @@ mod tests {
     fn a_cluster_counts_by_all_of_its_nodes() {
         let one = r#"{"nodes":{"a":{"version":"8.19.0","build_flavor":"default"}}}"#;
         let two = r#"{"nodes":{"a":{"version":"8.19.0","build_flavor":"default"},"b":{"version":"9.1.0","build_flavor":"default"}}}"#;
-        assert_eq!(judge("b", Part::Target, false, &servers(one)), Judgement::Tested);
-        let Judgement::Refused(reason) = judge("b", Part::Target, false, &servers(two)) else { panic!() };
+        assert_eq!(judge("b", Part::Target, false, &seen(one)), Some(Judgement::Tested));
+        let Some(Judgement::Refused(reason)) = judge("b", Part::Target, false, &seen(two)) else { panic!() };
         assert!(reason.contains("Elasticsearch 9.1.0") && !reason.contains("8.19.0,"), "{reason}");
         assert!(reason.contains("OpenSearch 2.19") && reason.contains("clusters.b.allow_untested_version"), "{reason}");
-        assert!(matches!(judge("b", Part::Target, true, &servers(two)), Judgement::Allowed(_)));
+        assert!(matches!(judge("b", Part::Target, true, &seen(two)), Some(Judgement::Allowed(_))));
     }
 
     #[test]
     fn who_has_no_flavor_is_opensearch() {
-        let found =
-            servers(r#"{"nodes":{"a":{"version":"2.19.1"},"b":{"version":"7.10.2","build_flavor":"unknown"}}}"#);
+        let found = seen(r#"{"nodes":{"a":{"version":"2.19.1"},"b":{"version":"7.10.2","build_flavor":"unknown"}}}"#);
         assert_eq!(
-            found.iter().map(Server::to_string).collect::<Vec<_>>(),
+            found.servers.iter().map(Server::to_string).collect::<Vec<_>>(),
             ["Elasticsearch 7.10.2", "OpenSearch 2.19.1"]
         );
-        assert!(servers("{}").is_empty());
+        assert!(seen("{}").servers.is_empty());
+    }
+
+    /// Of two nodes one hangs.
+    #[test]
+    fn a_silent_node_is_not_tested() {
+        let node = |version: &str| {
+            format!(r#"{{"_nodes":{{"total":2}},"nodes":{{"a":{{"version":"{version}","build_flavor":"default"}}}}}}"#)
+        };
+        let (tested, other) = (seen(&node("8.19.0")), seen(&node("9.1.0")));
+        assert_eq!((tested.silent, seen(r#"{"_nodes":{"total":0}}"#).silent), (1, 0));
+        assert_eq!(judge("b", Part::Target, false, &tested), None);
+        assert_eq!(judge("b", Part::Target, true, &tested), Some(Judgement::Tested));
+        assert!(matches!(judge("b", Part::Target, false, &other), Some(Judgement::Refused(_))));
+        // What was certain counts until something else is.
+        let mut known = Known::default();
+        for (learned, counts) in [
+            (None, None),
+            (Some(Judgement::Tested), Some(Judgement::Tested)),
+            (None, Some(Judgement::Tested)),
+            (Some(Judgement::Refused("x".into())), Some(Judgement::Refused("x".into()))),
+            (None, Some(Judgement::Refused("x".into()))),
+        ] {
+            known.learn(learned, Instant::now());
+            assert_eq!(known.judgement, counts);
+        }
     }
 }

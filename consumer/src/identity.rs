@@ -7,9 +7,9 @@ use prometheus::IntGauge;
 use tokio::sync::mpsc;
 use understudy_common::{
     cluster::{CallError, ClusterClient},
-    config::{ClusterConfig, KafkaConfig},
+    config::KafkaConfig,
     control::Facts,
-    servers::{self, Judgement, Part},
+    servers::{Judgement, Versions},
 };
 
 /// What a look at the target says.
@@ -48,8 +48,8 @@ pub fn judge(primary: Option<&str>, target: Result<String, String>, untested: Op
 pub struct Watched {
     /// The way to it.
     pub client: ClusterClient,
-    /// Its configuration.
-    pub config: ClusterConfig,
+    /// What its nodes are.
+    pub versions: Versions,
     /// 1 while it has nodes of an untested version.
     pub untested: IntGauge,
 }
@@ -57,7 +57,7 @@ pub struct Watched {
 impl Watched {
     /// Why its version must not be written; `None` where it may.
     async fn version(&self) -> Result<Option<String>, CallError> {
-        let judgement = servers::look(&self.client, &self.config, Part::Target, ASK).await?;
+        let judgement = self.versions.look(ASK).await?;
         let known = self.untested.get() != 0;
         self.untested.set(i64::from(judgement != Judgement::Tested));
         match judgement {

@@ -9,6 +9,7 @@ use understudy_common::{
     effect::{DocumentState, Effect},
     observe::{Observed, Observer},
     record::IndexNeed,
+    servers::Versions,
 };
 
 use crate::{
@@ -26,6 +27,7 @@ const ASK: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct References {
     observer: Observer,
+    versions: Arc<Versions>,
     recorded: Recorded,
     places: Arc<Semaphore>,
     max_backoff: Duration,
@@ -59,11 +61,13 @@ impl Recorded {
 }
 
 impl References {
-    /// By an observer that makes no references of its own. What it sees counts where the cluster is the recorded one.
+    /// By an observer that makes no references of its own. What it sees counts where the cluster is the recorded one, of
+    /// tested `versions`.
     #[must_use]
-    pub fn new(observer: Observer, recorded: Recorded, max_backoff: Duration) -> Self {
+    pub fn new(observer: Observer, versions: Versions, recorded: Recorded, max_backoff: Duration) -> Self {
         Self {
             observer,
+            versions: Arc::new(versions),
             recorded,
             places: Arc::new(Semaphore::new(AT_ONCE)),
             max_backoff: max_backoff.max(Duration::from_secs(1)),
@@ -101,6 +105,7 @@ impl References {
         let keys = [reference.effect.key.clone()];
         let recorded = self.recorded.cluster_uuid().await?;
         self.check_cluster(recorded).await?;
+        self.versions.check(ASK).await?;
         let observation = self.observer.observe(reference.effect.version.epoch(), &keys).await;
         let mut observation = observation.map_err(|error| error.to_string())?;
         // Another cluster behind the primary's address would say that nothing is there, and that would become a delete.

@@ -21,6 +21,7 @@ use understudy_common::{
     kafka::{Publisher, TopicError, ensure_topics},
     log::{Log, LogTimes},
     observe::{Observer, Terms},
+    servers::{Part, Versions},
     tls::register_ends,
     topics::Topics,
 };
@@ -176,7 +177,7 @@ async fn consume(
     let (identities, identity) = mpsc::channel(1);
     let watched = identity::Watched {
         client: client.clone(),
-        config: config.clusters[target].clone(),
+        versions: Versions::new(client.clone(), &config.clusters[target], Part::Target),
         untested: metrics.target_untested.clone(),
     };
     let (kafka, control, primary) = (config.kafka.clone(), topics.control(), placement.primary.clone());
@@ -195,6 +196,7 @@ async fn consume(
         targets: placement.targets.iter().map(|target| target.as_str().into()).collect(),
         max_backoff: consumer.max_backoff,
     };
+    let (primary_observer, primary_versions) = primary_reader(config, placement);
     let parts = Parts {
         source,
         events,
@@ -225,7 +227,8 @@ async fn consume(
             consumer.max_backoff,
         )),
         references: References::new(
-            primary_observer(config, placement),
+            primary_observer,
+            primary_versions,
             Recorded::new(config.kafka.clone(), topics.control(), placement.primary.clone()),
             consumer.max_backoff,
         ),
@@ -257,12 +260,14 @@ async fn consume(
     result
 }
 
-/// Reads documents of the primary, however large they are.
-fn primary_observer(config: &Config, placement: &PlacementConfig) -> Observer {
-    let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+/// Reads documents of the primary, however large they are, and its versions.
+fn primary_reader(config: &Config, placement: &PlacementConfig) -> (Observer, Versions) {
+    let cluster = &config.clusters[&placement.primary];
+    let primary = ClusterClient::new(&placement.primary, cluster);
     tokio::spawn(primary.watch());
     let terms = Arc::new(Terms::new(config.protocol.stale_primary));
-    Observer::new(primary, terms, config.consumer.target_timeout, usize::MAX)
+    let versions = Versions::new(primary.clone(), cluster, Part::Primary);
+    (Observer::new(primary, terms, config.consumer.target_timeout, usize::MAX), versions)
 }
 
 /// How long the log is waited for: as long as gateways do.

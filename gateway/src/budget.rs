@@ -81,7 +81,8 @@ impl Hold {
     /// Takes more.
     ///
     /// # Errors
-    /// 429 when there is not so much left; 413 when there never will be.
+    /// 429 when there is not so much left; 413 when there never will be, for this write alone is larger than the budget:
+    /// to wait and send it again would not help.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let bytes = bytes as u64;
         if self.budget.take(bytes) {

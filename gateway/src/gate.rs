@@ -13,7 +13,7 @@ use understudy_common::{
     control::{self, ClusterRecord, Facts, PlacementRecord, TopicRecord, key},
     kafka::ensure_topics,
     log::Log,
-    servers::{self, Judgement, Part},
+    servers::{Judgement, Part, Versions},
     state::StateId,
     topics::{TopicSpec, Topics},
 };
@@ -86,8 +86,9 @@ impl Gate {
         stop: &CancellationToken,
     ) {
         let mut said = String::new();
+        let versions = Versions::new(primary.clone(), &config.clusters[primary.name()], Part::Primary);
         while !stop.is_cancelled() {
-            match prepare(config, log, primary, metrics).await {
+            match prepare(config, log, primary, &versions, metrics).await {
                 Ok(None) => continue,
                 Ok(Some(placement)) => {
                     tracing::info!(
@@ -99,7 +100,7 @@ impl Gate {
                     let placement = Arc::new(placement);
                     self.set(Ok(placement.clone()));
                     metrics.writes_open.set(1);
-                    self.watch_versions(config, &placement, primary, metrics, stop).await;
+                    self.watch_versions(&placement, &versions, metrics, stop).await;
                     return;
                 }
                 Err(reason) => {
@@ -117,9 +118,8 @@ impl Gate {
     /// Closes while the primary has nodes of an untested version. A primary that does not answer says nothing of itself.
     async fn watch_versions(
         &self,
-        config: &Config,
         placement: &Arc<Placement>,
-        primary: &ClusterClient,
+        versions: &Versions,
         metrics: &Metrics,
         stop: &CancellationToken,
     ) {
@@ -129,7 +129,7 @@ impl Gate {
             if stop.is_cancelled() {
                 return;
             }
-            match check_version(config, primary, metrics).await {
+            match check_version(versions, metrics).await {
                 Ok(()) if closed => {
                     tracing::info!("every node of the primary is of a tested version; writes are open");
                     self.set(Ok(placement.clone()));
@@ -163,9 +163,8 @@ enum Version {
     Unknown(String),
 }
 
-async fn check_version(config: &Config, primary: &ClusterClient, metrics: &Metrics) -> Result<(), Version> {
-    let look = servers::look(primary, &config.clusters[primary.name()], Part::Primary, PROBE_TIMEOUT).await;
-    let judgement = look.map_err(|error| Version::Unknown(error.to_string()))?;
+async fn check_version(versions: &Versions, metrics: &Metrics) -> Result<(), Version> {
+    let judgement = versions.look(PROBE_TIMEOUT).await.map_err(|error| Version::Unknown(error.to_string()))?;
     let known = metrics.untested_version.get() != 0;
     metrics.untested_version.set(i64::from(judgement != Judgement::Tested));
     match judgement {
@@ -185,12 +184,13 @@ async fn prepare(
     config: &Config,
     log: &Log,
     primary: &ClusterClient,
+    versions: &Versions,
     metrics: &Metrics,
 ) -> Result<Option<Placement>, String> {
     let placement = &config.placements[0];
     let specs = Topics::new(&config.kafka.topic_prefix).specs(&config.kafka, &placement.targets);
     ensure_topics(&config.kafka, &specs).await.map_err(|error| error.to_string())?;
-    check_version(config, primary, metrics).await.map_err(|error| error.to_string())?;
+    check_version(versions, metrics).await.map_err(|error| error.to_string())?;
     let mut found = look(config).await?;
     check_partitions(log, &mut found, &specs).await?;
     let epoch = check_roles(log, &mut found, placement).await?;

@@ -1,5 +1,8 @@
 //! Bad input, and what is not replicated yet: a clear error, and nothing written anywhere.
 
+use std::io::Write;
+
+use flate2::{Compression, write::GzEncoder};
 use serde_json::json;
 use understudy_tests::Stage;
 
@@ -139,19 +142,29 @@ async fn what_is_too_large_is_refused_before_anything_is_written() {
     assert_eq!(gateway.metric("understudy_bytes_in_flight", &[]).await, 0.0);
 }
 
+/// It could be sent for ever: no room would ever be enough.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_never_fits_the_budget_is_413() {
+async fn what_alone_is_larger_than_the_budget_is_413() {
     let stage =
-        Stage::new("never fits").set("gateway.max_body_bytes", "1MiB").set("gateway.max_bytes_in_flight", "1MiB");
+        Stage::new("more than all").set("gateway.max_body_bytes", "1MiB").set("gateway.max_bytes_in_flight", "1MiB");
     let gateway = stage.gateway().await;
-    let index = stage.index("busy");
+    let (through, index) = (stage.through(&gateway), stage.index("busy"));
     // With the copy that records need, this is more than the whole budget.
     let large = json!({"text": "x".repeat(700 << 10)}).to_string();
-    let reply = stage.through(&gateway).put(&format!("/{index}/_doc/1"), large).await.expect(413);
-    assert_eq!(reply.error_type(), "content_too_large_exception");
-    assert_eq!(reply.header("retry-after"), "", "it would be refused again");
-    assert!(reply.text().contains("gateway.max_bytes_in_flight"), "{reply}");
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(large.as_bytes()).expect("memory");
+    let small = encoder.finish().expect("memory");
+    let path = format!("/{index}/_doc/1");
+    let as_it_is = through.request("PUT", &path).body(large);
+    let compressed = through.request("PUT", &path).header("content-encoding", "gzip").body(small);
+    for request in [as_it_is, compressed] {
+        let reply = request.reply().await.expect(413);
+        assert_eq!(reply.error_type(), "content_too_large_exception");
+        assert!(reply.text().contains("gateway.max_bytes_in_flight") && reply.json()["status"] == 413, "{reply}");
+        assert_eq!(reply.header("retry-after"), "");
+    }
     assert_eq!(stage.primary().request("HEAD", &format!("/{index}")).reply().await.status, 404);
+    through.put(&path, "{}").await.expect(201);
 }
 
 #[tokio::test(flavor = "multi_thread")]

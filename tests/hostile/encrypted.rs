@@ -24,13 +24,13 @@ use understudy_tests::{Process, RawConnection, Stage, eventually};
 use crate::wellbehaved::nothing_leaks;
 
 /// A root, and what it has signed.
-struct Authority {
+pub struct Authority {
     folder: PathBuf,
     root: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(folder: &Path, name: &str) -> Self {
+    pub fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::new(vec![]).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a root");
@@ -40,12 +40,12 @@ impl Authority {
         authority
     }
 
-    fn ca_file(&self) -> PathBuf {
+    pub fn ca_file(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
     /// Signs a new certificate, in the place of a former one of this name.
-    fn identity(&self, name: &str) -> IdentityFiles {
+    pub fn identity(&self, name: &str) -> IdentityFiles {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
         let leaf = params.signed_by(&key, &self.root).expect("a certificate");
@@ -56,20 +56,23 @@ impl Authority {
     }
 }
 
-fn with_tls(stage: Stage, server: &IdentityFiles) -> Stage {
+/// A stage whose gateways show this certificate.
+pub fn with_tls(stage: Stage, server: &IdentityFiles) -> Stage {
     stage
         .set("gateway.tls.cert_file", server.cert_file.display().to_string())
         .set("gateway.tls.key_file", server.key_file.display().to_string())
 }
 
-async fn handshake(gateway: &Process, files: &ClientFiles, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+/// Agrees on TLS, and on one of these protocols.
+pub async fn handshake(gateway: &Process, files: &ClientFiles, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
     let mut config = files.build().expect("files of a client");
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(gateway.address().trim_start_matches("http://")).await?;
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").expect("a name"), stream).await
 }
 
-fn request(method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
+/// A request to the address in the certificate.
+pub fn request(method: &str, path: &str, body: &str) -> Request<Full<Bytes>> {
     Request::builder()
         .method(method)
         .uri(format!("https://localhost{path}"))

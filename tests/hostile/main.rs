@@ -3,6 +3,7 @@
 
 mod encrypted;
 mod framing;
+mod http2;
 mod limits;
 mod restart;
 mod slow;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::json;
-use understudy_tests::{Fake, FakeAnswer, Http, eventually, program};
+use understudy_tests::{Fake, FakeAnswer, FakeRequest, Http, eventually, program};
 
 use crate::{Broken, letters, listed};
 
@@ -156,6 +156,26 @@ async fn another_cluster_behind_the_primarys_name_is_never_read() {
     let said = letters(&broken.stage, &["redrive", "--all"]).await.expect(2);
     assert!(said.err.contains("behind the name primary stands the cluster"), "{}", said.err);
     assert_eq!(listed(&broken.stage).await, ["0:0"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_of_an_untested_version_is_not_read() {
+    let mut broken = Broken::new("a stranger").await;
+    broken.refused("a", "text").await;
+    broken.mend().await;
+    let other = |request: &FakeRequest| {
+        let nodes = r#"{"_nodes":{"total":1},"nodes":{"a":{"version":"9.3.0","build_flavor":"default"}}}"#;
+        if request.path.starts_with("/_nodes") { FakeAnswer::json(200, nodes) } else { FakeAnswer::real() }
+    };
+    let fake = Fake::before(broken.stage.primary(), other).await;
+    broken.stage = broken.stage.set("clusters.primary.urls", vec![fake.address().to_owned()]);
+    let said = letters(&broken.stage, &["redrive", "--all", "--wait", "0"]).await.expect(1);
+    assert!(said.out.contains("Elasticsearch 9.3.0") && said.out.contains("allow_untested_version"), "{}", said.out);
+    assert_eq!(listed(&broken.stage).await, ["0:0"]);
+    assert!(fake.requests().iter().all(|request| !request.path.contains("_mget")), "no document was read");
+    broken.stage = broken.stage.set("clusters.primary.allow_untested_version", true);
+    letters(&broken.stage, &["redrive", "--all"]).await.expect(0);
+    broken.documents_converge().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

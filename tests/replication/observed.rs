@@ -100,6 +100,28 @@ async fn a_reference_waits_while_the_primary_is_away() {
     assert_eq!(source(&stage, &index, "large").await, json!({"n": 7}));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reference_waits_while_the_primary_has_an_untested_version() {
+    let stage = Stage::new("references of strangers");
+    let (_gateway, index, uuid) = prepared(&stage).await;
+    let fake = Fake::before(stage.primary(), |request| {
+        let other = r#"{"_nodes":{"total":1},"nodes":{"a":{"version":"9.3.0","build_flavor":"default"}}}"#;
+        if request.path.starts_with("/_nodes") { FakeAnswer::json(200, other) } else { FakeAnswer::real() }
+    });
+    let fake = fake.await;
+    stage.primary().put(&format!("/{index}/_doc/large"), "{\"n\":7}").await.expect(201);
+    let reference = reference(&stage, &index, "large").await;
+    let stage = stage.set("clusters.primary.urls", vec![fake.address().to_owned()]);
+    let consumer = stage.consumer().await;
+    publish(&stage, &uuid, 1, &[reference], NOW).await;
+    let told = async || consumer.log().contains("a reference waits") && consumer.log().contains("9.3.0");
+    eventually(SOON, "it says so", told).await;
+    assert!(stage.lag().await > 0 && source(&stage, &index, "large").await.is_null());
+    fake.now(|_| FakeAnswer::real());
+    stage.wait_drained().await;
+    assert_eq!(source(&stage, &index, "large").await, json!({"n": 7}));
+}
+
 /// What the log has no room for (an update that grew, say) arrives in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_outgrew_the_log_arrives() {

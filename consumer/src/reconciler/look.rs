@@ -20,6 +20,7 @@ use understudy_common::{
     observe::{Observation, Observer, Terms},
     record,
     schema::Schemas,
+    servers::{Part, Versions},
     state::{Metadata, Sight},
     topics::Topics,
 };
@@ -43,6 +44,7 @@ pub struct Looker {
     name: Arc<str>,
     log: Log,
     cluster: ClusterClient,
+    versions: Versions,
     metadata: Arc<Metadata>,
     observer: Observer,
     schemas: Schemas,
@@ -66,7 +68,8 @@ impl Looker {
     /// Looks at the primary of `placement`.
     #[must_use]
     pub fn new(config: &Config, placement: &PlacementConfig, log: Log, metrics: ReconcilerMetrics) -> Self {
-        let cluster = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
+        let settings = &config.clusters[&placement.primary];
+        let cluster = ClusterClient::new(&placement.primary, settings);
         tokio::spawn(cluster.watch());
         let terms = Arc::new(Terms::new(config.protocol.stale_primary));
         let metadata = Arc::new(Metadata::new(cluster.clone(), ASK, terms.clone()));
@@ -76,6 +79,7 @@ impl Looker {
             name: config.consumer.name.as_str().into(),
             observer: Observer::new(cluster.clone(), terms, ASK, record::largest_source(&config.kafka)),
             schemas: Schemas::new(cluster.clone(), log.clone(), metadata.clone(), ASK),
+            versions: Versions::new(cluster.clone(), settings, Part::Primary),
             config: config.clone(),
             log,
             cluster,
@@ -101,6 +105,7 @@ impl Looker {
     /// When the primary does not answer.
     pub async fn confirm(&self, confirmations: &[Confirmation]) -> Result<Vec<bool>, String> {
         let roles = self.roles().await?;
+        self.versions.check(ASK).await?;
         let all = confirmations.iter().flat_map(|confirmation| confirmation.copies.iter().cloned()).collect();
         let mut confirmed = vec![true; confirmations.len()];
         if !self.observer.still(&all).await.map_err(|error| error.to_string())? {
@@ -163,10 +168,13 @@ impl Means for Stoppable<'_> {
     }
 
     async fn sight(&self, names: &BTreeSet<Arc<str>>) -> Result<Sight, String> {
+        // What a version answers that was not tried is not believed.
+        self.looker.versions.check(ASK).await?;
         self.looker.metadata.read(names).await.map_err(|error| error.to_string())
     }
 
     async fn observe(&self, epoch: u64, keys: &[DocumentKey]) -> Result<Observation, String> {
+        self.looker.versions.check(ASK).await?;
         self.looker.observer.observe(epoch, keys).await.map_err(|error| error.to_string())
     }
 

@@ -17,6 +17,7 @@ use understudy_common::{
     process::now_ms,
     record::{Provenance, encode, largest_source},
     schema::{SchemaError, Schemas},
+    servers::{Part, Versions},
     state::Metadata,
 };
 
@@ -36,6 +37,7 @@ pub struct Primary {
     target: Arc<str>,
     partitions: i32,
     cluster: ClusterClient,
+    versions: Versions,
     observer: Observer,
     schemas: Schemas,
     log: Log,
@@ -75,13 +77,13 @@ impl Primary {
     /// Connects to nothing yet.
     pub fn new(mailbox: &Mailbox, roles: Roles, log: Log, terms: Arc<Terms>) -> Result<Self, Failure> {
         let config = &mailbox.config;
-        let Some(cluster) = config.clusters.get(&*roles.primary) else {
+        let Some(settings) = config.clusters.get(&*roles.primary) else {
             return Err(Failure(format!(
                 "the primary is {} by now, and the configuration has no such cluster",
                 roles.primary
             )));
         };
-        let cluster = ClusterClient::new(&roles.primary, cluster);
+        let cluster = ClusterClient::new(&roles.primary, settings);
         tokio::spawn(cluster.watch());
         let metadata = Arc::new(Metadata::new(cluster.clone(), STATE, terms.clone()));
         let (timeout, largest) = (config.gateway.primary_timeout, largest_source(&config.kafka));
@@ -90,6 +92,7 @@ impl Primary {
             partitions: config.kafka.partitions,
             observer: Observer::new(cluster.clone(), terms, timeout, largest),
             schemas: Schemas::new(cluster.clone(), log.clone(), metadata, STATE),
+            versions: Versions::new(cluster.clone(), settings, Part::Primary),
             cluster,
             roles,
             log,
@@ -126,15 +129,16 @@ impl Primary {
         }
     }
 
-    /// Whether it answers, and is the cluster that it was when replication began.
+    /// Whether it answers, is the cluster that it was when replication began, and of a tested version.
     ///
     /// # Errors
     /// When another cluster stands behind its address: nothing of it may be published.
     pub async fn answers(&self) -> Result<Result<(), String>, Failure> {
         match self.cluster.cluster_uuid(STATE).await {
-            Ok(seen) => check_cluster(&self.roles.primary, &self.roles.cluster_uuid, &seen).map(Ok).map_err(Failure),
-            Err(error) => Ok(Err(error.to_string())),
+            Ok(seen) => check_cluster(&self.roles.primary, &self.roles.cluster_uuid, &seen).map_err(Failure)?,
+            Err(error) => return Ok(Err(error.to_string())),
         }
+        Ok(self.versions.check(STATE).await)
     }
 
     /// Reads documents, and publishes what they are now. The ticket was taken before.

@@ -44,12 +44,14 @@ pub async fn look(name: &str, config: &Config, placements: &[PlacementConfig], d
     let role = if placements.iter().any(|placement| placement.primary == name) { Role::Primary } else { Role::Target };
     if let Ok(versions) = &versions {
         match servers::judge(name, role, cluster.allow_untested_version, versions) {
-            Judgement::Tested => {}
-            Judgement::Allowed(text) => seen.untested_version = Some(text),
-            Judgement::Refused(text) => seen.refused_version = Some(text),
+            // Who is silent is asked again by whoever uses it.
+            None | Some(Judgement::Tested) => {}
+            Some(Judgement::Allowed(text)) => seen.untested_version = Some(text),
+            Some(Judgement::Refused(text)) => seen.refused_version = Some(text),
         }
     }
-    let versions = versions.map(|versions| versions.iter().map(ToString::to_string).collect()).unwrap_or_default();
+    let versions =
+        versions.map(|versions| versions.servers.iter().map(ToString::to_string).collect()).unwrap_or_default();
     seen.seen = health.map(|health| ClusterState { cluster_uuid: uuid.ok(), versions, ..health }).into();
     seen
 }
