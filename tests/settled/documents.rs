@@ -124,25 +124,3 @@ async fn a_write_of_unknown_outcome_is_settled_after_the_linger_time() {
     stage.assert_converges(&index).await;
     stage.backup().get(&format!("/{index}/_doc/1")).await.expect(200);
 }
-
-/// The primary refused it, and refuses to read it as well: it could be asked for ever.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_lacks_the_routing_that_its_index_wants_was_not_written() {
-    let _servers = Servers::take().await;
-    let stage = stage("no routing").await;
-    let (primary, index) = (stage.primary(), stage.index("i"));
-    let mapping = json!({"mappings": {"_routing": {"required": true}}, "settings": {"number_of_replicas": 0}});
-    primary.put(&format!("/{index}"), mapping.to_string()).await.expect(200);
-    primary.put(&format!("/{index}/_doc/unrouted"), "{}").await.expect(400);
-    primary.put(&format!("/{index}/_doc/routed?routing=r"), "{}").await.expect(201);
-    // It is so for as long as the index lives.
-    let other = json!({"_routing": {"required": false}}).to_string();
-    primary.put(&format!("/{index}/_mapping"), other).await.expect(400);
-    leave_open(&stage, "unrouted", &intent(json!([[index, "unrouted"]]))).await;
-    leave_open(&stage, "both", &intent(json!([[index, "unrouted"], [index, "routed", "r"]]))).await;
-    let _consumer = stage.consumer().await;
-    stage.wait_settled().await;
-    assert!(published(&stage, "unrouted").await.is_empty());
-    assert!(published(&stage, "both").await.iter().all(|effect| effect == "index routed"));
-    stage.backup().get(&format!("/{index}/_doc/routed?routing=r")).await.expect(200);
-}

@@ -85,11 +85,6 @@ pub fn decide(question: Question<'_>) -> Observed {
     if !rested {
         return unknown("its shard's primary changed a short while ago, and the former one may still answer");
     }
-    // Nothing without a routing was ever written to such an index, and nothing of it can be read: the primary refuses both,
-    // before any shard is asked. What was there before the index was made anew went with it.
-    if key.routing.is_none() && before.requires_routing {
-        return Observed::Nothing;
-    }
     let (term, seq_no, routing, state) = match looked {
         Looked::Failed(reason) => return unknown(&reason),
         Looked::Found { source, seq_no, routing } => {

@@ -25,9 +25,6 @@ pub struct ClusterSight {
 pub struct IndexSight {
     /// What it is like.
     pub state: Arc<IndexState>,
-    /// Whether its mapping takes no document without a routing (`_routing.required`). An index keeps that for as long as it
-    /// lives: another value is refused as a conflict.
-    pub requires_routing: bool,
     /// Whether no shard has a second copy that could take the place of its primary.
     pub single_copies: bool,
     /// The primary copy of each shard, where there is one that serves.
@@ -49,7 +46,6 @@ metadata.indices.*.settings.index.uuid,metadata.indices.*.settings.index.default
 metadata.indices.*.settings.index.final_pipeline,metadata.indices.*.settings.index.number_of_shards,\
 metadata.indices.*.settings.index.routing_partition_size,metadata.indices.*.settings.index.number_of_replicas,\
 metadata.indices.*.settings.index.auto_expand_replicas,metadata.indices.*.primary_terms,\
-metadata.indices.*.mappings.*._routing.required,\
 routing_table.indices.*.shards.*.state,routing_table.indices.*.shards.*.primary,\
 routing_table.indices.*.shards.*.node,routing_table.indices.*.shards.*.allocation_id.id";
 
@@ -125,10 +121,11 @@ fn sight(body: StateBody, names: &BTreeSet<Arc<str>>) -> ClusterSight {
             (primary.state == "STARTED").then_some(())?;
             Some((shard, PrimaryCopy { node: primary.node?, allocation: primary.allocation_id?.id }))
         });
-        let (requires_routing, single_copies) = (index.requires_routing(), index.has_single_copies());
-        let primaries = primaries.collect();
-        let state = Arc::new(IndexState::from(index));
-        Some((name, IndexSight { state, requires_routing, single_copies, primaries }))
+        let single_copies = index.has_single_copies();
+        Some((
+            name,
+            IndexSight { single_copies, primaries: primaries.collect(), state: Arc::new(IndexState::from(index)) },
+        ))
     });
     ClusterSight { indices: indices.collect() }
 }
@@ -141,7 +138,6 @@ mod tests {
     fn only_a_primary_that_serves_and_stays_is_one() {
         let body = r#"{"metadata":{"indices":{"i":{"version":3,"mapping_version":2,"settings_version":1,"aliases_version":1,
             "routing_num_shards":1024,"primary_terms":{"0":1,"1":4,"2":1},
-            "mappings":{"_doc":{"_routing":{"required":true}}},
             "settings":{"index":{"uuid":"u","number_of_shards":"3","number_of_replicas":"0","auto_expand_replicas":"0-1"}}}}},
             "routing_table":{"indices":{"i":{"shards":{
               "0":[{"state":"STARTED","primary":false,"node":"n1","allocation_id":{"id":"a1"}},
@@ -154,7 +150,6 @@ mod tests {
         assert_eq!(index.primaries[&0], PrimaryCopy { node: "n2".into(), allocation: "a2".into() });
         assert_eq!(index.state.terms[&1], 4);
         assert!(!index.single_copies, "copies come by themselves");
-        assert!(index.requires_routing);
         assert!(!sight.indices.contains_key("other"));
     }
 }

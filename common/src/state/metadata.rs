@@ -81,20 +81,6 @@ pub(crate) struct IndexBody {
     settings: SettingsBody,
     #[serde(default)]
     primary_terms: BTreeMap<u32, u64>,
-    /// By type, of which there is one; only where it was asked for.
-    #[serde(default)]
-    mappings: BTreeMap<String, MappingBody>,
-}
-
-#[derive(Deserialize)]
-struct MappingBody {
-    _routing: Option<RoutingFieldBody>,
-}
-
-#[derive(Deserialize)]
-struct RoutingFieldBody {
-    #[serde(default)]
-    required: bool,
 }
 
 #[derive(Deserialize)]
@@ -269,11 +255,6 @@ fn sight(body: StateBody, names: &[Arc<str>], found: &AliasesBody) -> Sight {
 }
 
 impl IndexBody {
-    /// Whether it takes no document without a routing.
-    pub(crate) fn requires_routing(&self) -> bool {
-        self.mappings.values().filter_map(|mapping| mapping._routing.as_ref()).any(|routing| routing.required)
-    }
-
     /// Whether it has no copy that could become primary in the place of another.
     pub(crate) fn has_single_copies(&self) -> bool {
         let settings = &self.settings.index;

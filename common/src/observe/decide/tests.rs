@@ -15,7 +15,6 @@ fn index(uuid: &str, term: u64, allocation: &str) -> IndexSight {
             has_pipeline: false,
             terms: BTreeMap::from([(0, term)]),
         }),
-        requires_routing: false,
         single_copies: false,
         primaries: BTreeMap::from([(0, PrimaryCopy { node: "n".into(), allocation: allocation.into() })]),
     }
@@ -30,7 +29,6 @@ fn found() -> Looked {
 }
 
 struct Case {
-    key: DocumentKey,
     epoch: u64,
     before: Option<IndexSight>,
     max_seq_no: Option<i64>,
@@ -43,7 +41,6 @@ impl Default for Case {
     fn default() -> Self {
         let index = index("u", 3, "a");
         Self {
-            key: key(),
             epoch: 1,
             before: Some(index.clone()),
             max_seq_no: Some(9),
@@ -58,7 +55,7 @@ impl Case {
     fn decide(self) -> Observed {
         decide(Question {
             epoch: self.epoch,
-            key: &self.key,
+            key: &key(),
             before: self.before.as_ref(),
             max_seq_no: self.max_seq_no,
             looked: self.looked,
@@ -147,21 +144,4 @@ fn a_source_that_is_too_large_becomes_a_reference() {
 #[test]
 fn a_version_that_does_not_fit_is_unknown() {
     Case { epoch: 1 << 10, ..Case::default() }.unknown();
-}
-
-/// The primary answers such a look with an error, whatever there is.
-#[test]
-fn without_the_routing_that_its_index_wants_nothing_was_written() {
-    let index = |requires_routing| Some(IndexSight { requires_routing, ..index("u", 3, "a") });
-    let unrouted = |requires_routing| Case {
-        key: DocumentKey { routing: None, ..key() },
-        before: index(requires_routing),
-        after: index(requires_routing),
-        looked: Looked::Failed("type must not be null".to_owned()),
-        ..Case::default()
-    };
-    assert_eq!(unrouted(true).decide(), Observed::Nothing);
-    unrouted(false).unknown();
-    Case { key: key(), ..unrouted(true) }.unknown();
-    Case { rested: false, ..unrouted(true) }.unknown();
 }
