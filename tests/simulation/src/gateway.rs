@@ -293,13 +293,13 @@ impl Gateway {
         });
     }
 
-    fn stays_open(self: &Rc<Self>, ticket: &Ticket, intent: &Rc<Intent>, void: bool) {
+    fn stays_open(self: &Rc<Self>, ticket: &Ticket, intent: &Rc<Intent>, late: bool) {
         let world = &self.world;
         world.say(|| format!("gateway {}: {} stays open", self.owner, ticket.request));
         if !world.holds(Rule::Intent) {
             let (gateway, request, intent) = (self.clone(), ticket.request.clone(), intent.clone());
             world.spawn(self.owner, async move { drop(gateway.open(&request, &intent).await) });
-        } else if world.holds(Rule::Reopen) && reopens(ticket, void, log_times(), world.instant()) {
+        } else if world.holds(Rule::Reopen) && reopens(ticket, late, log_times(), world.instant()) {
             self.reopen(intent.clone());
         }
     }
@@ -530,14 +530,15 @@ impl Course for Write {
         self.gateway.settle_later(done, self.intent.clone());
     }
 
-    fn stays_open(&self, ticket: &Ticket, _: Bytes, void: bool) {
+    fn stays_open(&self, ticket: &Ticket, _: Bytes, late: bool) {
         if self.unknown.get() && !self.gateway.world.holds(Rule::UnknownWaits) {
             let (gateway, ticket) = (self.gateway.clone(), ticket.clone());
             let keys: Vec<DocumentKey> = self.plan.items.iter().map(|item| item.key.clone()).collect();
             self.gateway.world.spawn(self.gateway.owner, async move { gateway.finish(&ticket, &keys).await });
             return;
         }
-        self.gateway.stays_open(ticket, &self.intent, void);
+        let late = late && (!self.unknown.get() || self.gateway.world.holds(Rule::SentLate));
+        self.gateway.stays_open(ticket, &self.intent, late);
     }
 }
 
