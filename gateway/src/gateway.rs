@@ -150,10 +150,10 @@ impl Gateway {
     }
 
     /// An intent stays open. When others may have settled it by now, because this gateway was frozen or slow, another one
-    /// is opened in its place (`reopen`).
-    pub fn stays_open(&self, ticket: &Ticket, intent: Bytes, void: bool) {
+    /// is opened in its place (`reopen`). `late`: its effects came too late to count, or it may have been sent too late.
+    pub fn stays_open(&self, ticket: &Ticket, intent: Bytes, late: bool) {
         self.metrics.intents_left_open.inc();
-        if !settle::reopens(ticket, void, self.log.times(), Instant::now()) {
+        if !settle::reopens(ticket, late, self.log.times(), Instant::now()) {
             return;
         }
         let log = self.log.clone();

@@ -150,10 +150,11 @@ async fn look_and_settle(gateway: &Gateway, mut due: Vec<(Done, OwnedSemaphorePe
 }
 
 /// Whether a write that leaves its intent open must open another one (`reopen`): others may have settled the first one by
-/// now, because this gateway was frozen or slow. `void`: its effects came too late to count.
+/// now, because this gateway was frozen or slow. `late`: its effects came too late to count, or it may have been sent so late
+/// that it lingers longer than the reconciler waits.
 #[must_use]
-pub fn reopens(ticket: &Ticket, void: bool, times: LogTimes, now: std::time::Instant) -> bool {
-    void || ticket.is_late(times, now)
+pub fn reopens(ticket: &Ticket, late: bool, times: LogTimes, now: std::time::Instant) -> bool {
+    late || ticket.is_late(times, now)
 }
 
 /// Whether what the guard trusted is still so: the same UUIDs, settings and shard terms, the same aliases, and no newer

@@ -139,7 +139,9 @@ async fn answers_that_are_none_are_unknown() {
         path if path.contains("silent") => FakeAnswer::real().silent(),
         _ => FakeAnswer::real(),
     };
-    let stage = Stage::new("answers that are none").set("gateway.primary_timeout", "2s");
+    // A write that may have been sent later than `intent_timeout` would open another intent.
+    let stage =
+        Stage::new("answers that are none").set("gateway.primary_timeout", "2s").set("gateway.intent_timeout", "4s");
     let fake = Fake::before(stage.primary(), broken).await;
     let stage = stage.set("clusters.primary.urls", vec![fake.address().to_owned()]);
     let gateway = stage.gateway().await;

@@ -113,8 +113,8 @@ pub trait Course {
     fn settle(&self, ticket: Ticket);
     /// Settles the intent after the second look.
     fn settle_later(&self, done: settle::Done);
-    /// Leaves the intent open. `void`: its effects came too late to count.
-    fn stays_open(&self, ticket: &Ticket, intent: Bytes, void: bool);
+    /// Leaves the intent open. `late`: by its ticket others may settle it too early.
+    fn stays_open(&self, ticket: &Ticket, intent: Bytes, late: bool);
 }
 
 /// Writes, and publishes what was done: the primary's answer.
@@ -145,7 +145,8 @@ pub async fn course<C: Course>(write: &C) -> Result<ClusterAnswer, Refusal> {
             return Err(Refusal::primary_unavailable(format!("nothing was written: {error}")));
         }
         Err(error @ (CallError::Unanswered { .. } | CallError::TooLarge { .. })) => {
-            return Err(leave_open(write, &ready, false, Refusal::outcome_unknown(error.to_string())));
+            let late = may_be_sent_late(write, &ready);
+            return Err(leave_open(write, &ready, late, Refusal::outcome_unknown(error.to_string())));
         }
     };
     let slow = write.now().duration_since(sent) >= write.times().longest_wait;
@@ -208,13 +209,15 @@ async fn conclude<C: Course>(
             "the primary has the write, and the log did not take it: {error}; do not send it again, read it"
         ));
         let void = matches!(error, NotPublished::Effects(EffectsError::Void { .. }));
-        return Err(leave_open(write, &ready, void, with_primary(refusal)));
+        let late = void || decision.unknown.is_some() && may_be_sent_late(write, &ready);
+        return Err(leave_open(write, &ready, late, with_primary(refusal)));
     }
     if let Some(reason) = &decision.unknown {
         let refusal = Refusal::outcome_unknown(format!(
             "{reason}: whether the primary has the write is unknown; read before you send it again"
         ));
-        return Err(leave_open(write, &ready, false, with_primary(refusal)));
+        let late = may_be_sent_late(write, &ready);
+        return Err(leave_open(write, &ready, late, with_primary(refusal)));
     }
     if let Err(reason) = pending {
         let refusal = Refusal::replication_pending(format!(
@@ -228,10 +231,16 @@ async fn conclude<C: Course>(
     Ok(answer)
 }
 
+/// Whether a write of unknown outcome may have been sent later than everybody relies on: a connection took its time, or this
+/// gateway was frozen after its last check. Then it may linger in the primary longer than the reconciler waits.
+fn may_be_sent_late<C: Course>(write: &C, ready: &Ready) -> bool {
+    write.now().into_std().duration_since(ready.ticket.begun) >= write.times().intent_timeout
+}
+
 /// Leaves an intent open: the reconciler looks at the documents.
-fn leave_open<C: Course>(write: &C, ready: &Ready, void: bool, refusal: Refusal) -> Refusal {
+fn leave_open<C: Course>(write: &C, ready: &Ready, late: bool, refusal: Refusal) -> Refusal {
     tracing::warn!(request = &*ready.ticket.request, reason = refusal.reason, "an intent stays open");
-    write.stays_open(&ready.ticket, ready.intent.clone(), void);
+    write.stays_open(&ready.ticket, ready.intent.clone(), late);
     refusal
 }
 

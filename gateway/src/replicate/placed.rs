@@ -186,7 +186,7 @@ impl Course for Placed {
         self.gateway.settle_later(done);
     }
 
-    fn stays_open(&self, ticket: &Ticket, intent: Bytes, void: bool) {
-        self.gateway.stays_open(ticket, intent, void);
+    fn stays_open(&self, ticket: &Ticket, intent: Bytes, late: bool) {
+        self.gateway.stays_open(ticket, intent, late);
     }
 }

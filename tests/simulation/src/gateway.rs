@@ -80,9 +80,22 @@ pub(crate) fn placement(world: &World) -> Placement {
         epoch: EPOCH,
         primary: "P".into(),
         cluster_uuid: "c".into(),
-        targets: (0..world.scenario.targets).map(|target| target.to_string().into()).collect(),
+        targets: world.no_intent.targets.clone(),
         partitions: world.scenario.partitions,
     }
+}
+
+/// What every intent says.
+pub(crate) fn no_intent(targets: usize) -> Rc<Intent> {
+    Rc::new(Intent {
+        format: Intent::FORMAT,
+        gateway: "g".into(),
+        epoch: EPOCH,
+        primary: "P".into(),
+        targets: (0..targets).map(|target| target.to_string().into()).collect(),
+        documents: Vec::new(),
+        aliases: BTreeMap::new(),
+    })
 }
 
 /// An intent for these documents.
@@ -91,16 +104,7 @@ pub(crate) fn intent_for<'a>(world: &World, keys: impl Iterator<Item = &'a Docum
         Some(routing) => IntentDocument::Routed(key.index.to_string(), key.id.to_string(), routing.to_string()),
         None => IntentDocument::Plain(key.index.to_string(), key.id.to_string()),
     };
-    let Placement { primary, targets, .. } = placement(world);
-    Rc::new(Intent {
-        format: Intent::FORMAT,
-        gateway: "g".into(),
-        epoch: EPOCH,
-        primary,
-        targets,
-        documents: keys.map(document).collect(),
-        aliases: BTreeMap::new(),
-    })
+    Rc::new(Intent { documents: keys.map(document).collect(), ..(*world.no_intent).clone() })
 }
 
 pub(crate) fn log_times() -> LogTimes {
@@ -147,7 +151,7 @@ impl Schemas {
 }
 
 async fn shown_mapping(eyes: &Eyes) -> u64 {
-    eyes.look().await.sight.as_ref().map_or(0, |sight| sight.state.mapping_version)
+    eyes.look().await.index().map_or(0, |sight| sight.state.mapping_version)
 }
 
 /// Appends effects to the log of every target: when, or why not.
@@ -293,13 +297,13 @@ impl Gateway {
         });
     }
 
-    fn stays_open(self: &Rc<Self>, ticket: &Ticket, intent: &Rc<Intent>, void: bool) {
+    fn stays_open(self: &Rc<Self>, ticket: &Ticket, intent: &Rc<Intent>, late: bool) {
         let world = &self.world;
         world.say(|| format!("gateway {}: {} stays open", self.owner, ticket.request));
         if !world.holds(Rule::Intent) {
             let (gateway, request, intent) = (self.clone(), ticket.request.clone(), intent.clone());
             world.spawn(self.owner, async move { drop(gateway.open(&request, &intent).await) });
-        } else if world.holds(Rule::Reopen) && reopens(ticket, void, log_times(), world.instant()) {
+        } else if world.holds(Rule::Reopen) && reopens(ticket, late, log_times(), world.instant()) {
             self.reopen(intent.clone());
         }
     }
@@ -530,14 +534,15 @@ impl Course for Write {
         self.gateway.settle_later(done, self.intent.clone());
     }
 
-    fn stays_open(&self, ticket: &Ticket, _: Bytes, void: bool) {
+    fn stays_open(&self, ticket: &Ticket, _: Bytes, late: bool) {
         if self.unknown.get() && !self.gateway.world.holds(Rule::UnknownWaits) {
             let (gateway, ticket) = (self.gateway.clone(), ticket.clone());
             let keys: Vec<DocumentKey> = self.plan.items.iter().map(|item| item.key.clone()).collect();
             self.gateway.world.spawn(self.gateway.owner, async move { gateway.finish(&ticket, &keys).await });
             return;
         }
-        self.gateway.stays_open(ticket, &self.intent, void);
+        let late = late && (!self.unknown.get() || self.gateway.world.holds(Rule::SentLate));
+        self.gateway.stays_open(ticket, &self.intent, late);
     }
 }
 

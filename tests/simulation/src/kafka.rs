@@ -1,10 +1,6 @@
 //! Kafka: topics of effects, intents and schemas; appends whose acknowledgement is lost or late, brokers' clocks, groups.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use understudy_common::{intent::Intent, record::EffectsRecord};
 use understudy_consumer::offsets::CommitMetadata;
@@ -66,11 +62,11 @@ pub(crate) struct Kafka {
     pub(crate) schemas: Vec<Schema>,
     /// Open intents: what their last records say.
     pub(crate) open: BTreeMap<Arc<str>, Rc<Intent>>,
-    pub(crate) skew: HashMap<Place, i64>,
-    pub(crate) blocked: HashMap<Place, u64>,
+    pub(crate) skew: BTreeMap<Place, i64>,
+    pub(crate) blocked: BTreeMap<Place, u64>,
     /// When the last append of a producer to a partition arrives: its order is kept.
-    pub(crate) lanes: HashMap<(Owner, Place), u64>,
-    pub(crate) groups: HashMap<Place, Held>,
+    pub(crate) lanes: BTreeMap<(Owner, Place), u64>,
+    pub(crate) groups: BTreeMap<Place, Held>,
     pub(crate) generations: u64,
     pub(crate) requests: u64,
 }
@@ -82,10 +78,10 @@ impl Kafka {
             intents: vec![Vec::new(); INTENT_PARTITIONS as usize],
             schemas: Vec::new(),
             open: BTreeMap::new(),
-            skew: HashMap::new(),
-            blocked: HashMap::new(),
-            lanes: HashMap::new(),
-            groups: HashMap::new(),
+            skew: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            groups: BTreeMap::new(),
             generations: 0,
             requests: 0,
         }

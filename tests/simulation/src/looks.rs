@@ -1,13 +1,7 @@
 //! Looks at the primary: at its cluster state, and at documents. What they mean is decided by the code that gateways,
 //! reconcilers and redrives run.
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use understudy_common::{
@@ -19,7 +13,7 @@ use understudy_common::{
 };
 
 use crate::{
-    primary::{INDEX, Shown},
+    primary::Shown,
     rules::Rule,
     world::{World, number, times},
 };
@@ -62,7 +56,7 @@ impl Eyes {
         let takes = if slow { world.chance.between(100, 3_000) } else { world.chance.between(1, 4) };
         *self.looking.borrow_mut() = Some((world.now() + takes, seen.clone()));
         world.sleep(takes).await;
-        if let Some(index) = &seen.sight {
+        if let Some(index) = seen.index() {
             self.terms.note(&index.state.uuid, &index.state.terms, self.now());
         }
         seen
@@ -70,37 +64,34 @@ impl Eyes {
 
     /// What is behind the one name that there is.
     pub(crate) fn sight(&self, seen: &Shown) -> Sight {
-        let mut lookup = seen.lookup.clone();
-        if let IndexLookup::Concrete(state) = &lookup
-            && !self.world.holds(Rule::SettingsVersion)
-        {
-            lookup = IndexLookup::Concrete(Arc::new(IndexState { settings_version: 1, ..(**state).clone() }));
+        let mut sight = seen.sight.clone();
+        if !self.world.holds(Rule::SettingsVersion) {
+            for lookup in sight.indices.values_mut() {
+                if let IndexLookup::Concrete(state) = lookup {
+                    *lookup = IndexLookup::Concrete(Arc::new(IndexState { settings_version: 1, ..(**state).clone() }));
+                }
+            }
         }
-        Sight { state: seen.id.clone(), indices: BTreeMap::from([(INDEX.into(), lookup)]) }
-    }
-
-    async fn cluster_sight(&self) -> ClusterSight {
-        let seen = self.look().await;
-        let indices = seen.sight.iter().map(|sight| (Arc::from(INDEX), sight.clone()));
-        ClusterSight { indices: indices.collect() }
+        sight
     }
 
     /// Reads documents back.
     pub(crate) async fn observe(&self, epoch: u64, keys: &[DocumentKey]) -> Observation {
         let world = &self.world;
-        let mut before = self.cluster_sight().await;
-        let mut greatest = self.greatest(&before);
+        let mut before = self.look().await;
+        let mut greatest = self.greatest(&before.cluster);
         self.wait().await;
-        let looked: Vec<(Looked, u64)> = keys.iter().map(|key| self.get(&before, key)).collect();
+        let looked: Vec<(Looked, u64)> = keys.iter().map(|key| self.get(&before.cluster, key)).collect();
         self.wait().await;
         if !world.holds(Rule::MaxSeqBefore) {
-            greatest = self.greatest(&before);
+            greatest = self.greatest(&before.cluster);
         }
-        let after = self.cluster_sight().await;
+        let after = self.look().await;
         if !world.holds(Rule::TermTwice) {
             before = after.clone();
         }
-        let around = Around { epoch, before: &before, after: &after, terms: &self.terms, now: self.now() };
+        let around =
+            Around { epoch, before: &before.cluster, after: &after.cluster, terms: &self.terms, now: self.now() };
         let (looked, terms): (Vec<Looked>, Vec<u64>) = looked.into_iter().unzip();
         let mut observation = conclude(&around, keys, &greatest, looked, usize::MAX);
         if !world.holds(Rule::CurrentTerm) {
@@ -117,8 +108,8 @@ impl Eyes {
 
     /// Whether those copies are still primaries.
     pub(crate) async fn still(&self, copies: &BTreeSet<SeenCopy>) -> bool {
-        let now = self.cluster_sight().await;
-        !self.world.holds(Rule::StillThere) || still(copies, &now)
+        let now = self.look().await;
+        !self.world.holds(Rule::StillThere) || still(copies, &now.cluster)
     }
 
     /// The routing of documents, by any copy.

@@ -11,9 +11,9 @@ use std::{
 use bytes::Bytes;
 use understudy_common::{
     bulk::Action,
-    observe::{IndexSight, PrimaryCopy},
+    observe::{ClusterSight, IndexSight, PrimaryCopy},
     shard::ShardLayout,
-    state::{IndexLookup, IndexState, StateId},
+    state::{IndexLookup, IndexState, Sight, StateId},
 };
 
 /// Tombstones are forgotten after this time (`index.gc_deletes`), in ms.
@@ -105,9 +105,17 @@ pub(crate) struct Shard {
 /// What the master shows from a time on.
 pub(crate) struct Shown {
     at: u64,
-    pub(crate) id: StateId,
-    pub(crate) lookup: IndexLookup,
-    pub(crate) sight: Option<IndexSight>,
+    /// As the guard sees it.
+    pub(crate) sight: Sight,
+    /// As observations see it.
+    pub(crate) cluster: ClusterSight,
+}
+
+impl Shown {
+    /// The index, where it exists.
+    pub(crate) fn index(&self) -> Option<&IndexSight> {
+        self.cluster.indices.values().next()
+    }
 }
 
 pub(crate) struct Primary {
@@ -124,6 +132,7 @@ pub(crate) struct Primary {
     copies: u32,
     uuid: Arc<str>,
     cluster: Arc<str>,
+    name: Arc<str>,
 }
 
 /// A write to one document, as the primary takes it.
@@ -163,6 +172,7 @@ impl Primary {
             copies: 0,
             uuid: "u".into(),
             cluster: "c".into(),
+            name: INDEX.into(),
         };
         for _ in 0..shards {
             let (primary_copy, replica) = (primary.copy(), primary.copy());
@@ -207,7 +217,10 @@ impl Primary {
         let sight =
             state.clone().map(|state| IndexSight { state, single_copies: false, primaries: primaries.collect() });
         let lookup = state.map_or(IndexLookup::Absent, IndexLookup::Concrete);
-        self.shown.push_back(Rc::new(Shown { at, id, lookup, sight }));
+        let name = &self.name;
+        let cluster = ClusterSight { indices: sight.into_iter().map(|sight| (name.clone(), sight)).collect() };
+        let sight = Sight { state: id, indices: BTreeMap::from([(name.clone(), lookup)]) };
+        self.shown.push_back(Rc::new(Shown { at, sight, cluster }));
     }
 
     pub(crate) fn master(&mut self, now: u64) -> Rc<Shown> {

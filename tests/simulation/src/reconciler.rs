@@ -25,7 +25,7 @@ use understudy_consumer::{
 
 use crate::{
     executor::{Owner, Slot},
-    gateway::{EPOCH, Schemas, append_effects, intent_for},
+    gateway::{EPOCH, Schemas, append_effects},
     kafka::{Message, Place},
     looks::Eyes,
     rules::Rule,
@@ -282,7 +282,7 @@ impl Means for Reconciler {
     async fn ticket(&self, partition: i32) -> Result<Ticket, PublishError> {
         let (world, begun) = (&self.world, self.world.instant());
         let key: Arc<str> = look_key(&self.name, partition).into();
-        let message = Message::Intent(key.clone(), Some(intent_for(world, std::iter::empty())));
+        let message = Message::Intent(key.clone(), Some(world.no_intent.clone()));
         let at_ms = world.append(self.owner, Place::Intents(partition), message, times::INTENT_TIMEOUT).await?;
         Ok(Ticket { request: key, at_ms, begun, open: None })
     }

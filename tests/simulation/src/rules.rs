@@ -35,6 +35,7 @@ rules! {
     Void "void" "consumers drop an effect appended L or more after its ticket",
     VoidCheck "void_check" "who publishes checks the append time before it replies or settles",
     Reopen "reopen" "who ends late opens another intent: the old one may be settled",
+    SentLate "sent_late" "a write of unknown outcome that may have been sent late opens another intent",
     Window "window" "consumers drop an effect older than the newest of its document in the last W",
     Rebuild "rebuild" "the window is rebuilt on assignment",
     WindowSkew "window_skew" "the window is wider than L by what the clocks of brokers may differ",

@@ -76,7 +76,7 @@ pub struct Scenario {
 const BASE: Scenario = Scenario {
     name: "",
     known: None,
-    seconds: 200,
+    seconds: 100,
     rate: 0.3,
     gateways: 2,
     consumers: 2,

@@ -10,8 +10,8 @@ use std::{
 
 use hyper::StatusCode;
 use understudy_common::{
-    bulk::Action, cluster::Answer as ClusterAnswer, document::DocumentKey, kafka::PublishError, record::is_void,
-    version::PackedVersion,
+    bulk::Action, cluster::Answer as ClusterAnswer, document::DocumentKey, intent::Intent, kafka::PublishError,
+    record::is_void, version::PackedVersion,
 };
 use understudy_gateway::write::plan::{AnswerShape, PlannedItem};
 
@@ -81,6 +81,8 @@ pub(crate) struct World {
     pub(crate) kafka: RefCell<Kafka>,
     pub(crate) targets: RefCell<Vec<Target>>,
     pub(crate) documents: Vec<DocumentKey>,
+    /// An intent without documents: tickets of looks have it, and all others are made from it.
+    pub(crate) no_intent: Rc<Intent>,
     begun: Instant,
     pub(crate) trace: Option<RefCell<Vec<String>>>,
     pub(crate) acknowledged: RefCell<Vec<Acknowledged>>,
@@ -124,6 +126,7 @@ impl World {
             kafka: RefCell::new(Kafka::new(scenario.targets, scenario.partitions)),
             targets: RefCell::new(targets),
             documents,
+            no_intent: crate::gateway::no_intent(scenario.targets),
             begun,
             trace: trace.then(RefCell::default),
             acknowledged: RefCell::default(),
