@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle simulate simulate-rules soak up down status wipe demo test lint unit stack-test fuzz fuzz-short demo-short docs format
+.PHONY: help prerequisites build build-tests oracle simulate simulate-rules soak up down status wipe demo test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ demo-short: build-tests
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
 test: ## everything: format, lints, docs, unit tests, fuzzing, the real stack, a short demo; with the time of each
-	@tests/everything lint unit fuzz-short stack-test demo-short
+	@tests/everything lint unit fuzz stack-test demo-short
 
 format: ## format the code
 	@$(CARGO) fmt --all
@@ -70,10 +70,6 @@ stack-test: prerequisites ## what needs real servers: starts them on free ports,
 fuzz: prerequisites ## strangers' bytes for every parser: SECONDS_OF_FUZZING=60 each
 	@deploy/local/prerequisites.sh fuzz
 	@tests/fuzz/run
-
-fuzz-short: prerequisites
-	@deploy/local/prerequisites.sh fuzz
-	@SECONDS_OF_FUZZING=$${SECONDS_OF_FUZZING:-10} tests/fuzz/run
 
 oracle: prerequisites ## the short oracle from several seeds: SEEDS="1 2 3" SECONDS_OF_LOAD=60
 	@SEEDS="$${SEEDS:-1 2 3}" tests/run --test oracle

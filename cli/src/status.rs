@@ -13,14 +13,13 @@ mod report;
 mod table;
 mod text;
 
-use std::{
-    io::Write,
-    process::ExitCode,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 pub use arguments::Arguments;
-use understudy_common::config::{Config, EXIT_CONFIG, PlacementConfig};
+use understudy_common::{
+    config::{Config, EXIT_CONFIG, PlacementConfig},
+    process::now_ms,
+};
 
 use self::{
     findings::{Outcome, Rules},
@@ -104,11 +103,6 @@ fn print(report: &Report, arguments: &Arguments) {
     // Whoever reads us may have closed the pipe; the exit status still tells.
     let mut out = std::io::stdout();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub use processes::{
 };
 use reader::{Errors, Section};
 
+use crate::tls::{Ends, Sections};
+
 /// Everything that is configured.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -104,6 +106,16 @@ impl Config {
     /// Everything that is wrong, each with its key and what would be right.
     pub fn load_effective(file: &Path) -> Result<String, ConfigErrors> {
         from_file(file, |text| Self::effective(text, variables()))
+    }
+
+    /// What tells when the certificates end that are used with these clusters.
+    #[must_use]
+    pub fn certificates<'a>(&self, clusters: impl IntoIterator<Item = &'a str>) -> Sections {
+        let of_cluster = |name: &str| {
+            let tls = self.clusters.get(name)?.tls.clone()?;
+            Some((format!("clusters.{name}"), Box::new(move || tls.ends()) as Box<dyn Fn() -> Ends + Send + Sync>))
+        };
+        clusters.into_iter().filter_map(of_cluster).collect()
     }
 
     /// As [`Config::load`], with the environment given.

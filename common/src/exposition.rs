@@ -53,6 +53,11 @@ impl Metrics {
         self.labels(name, label).into_iter().next()
     }
 
+    /// The names of all samples with their labels.
+    pub fn samples(&self) -> impl Iterator<Item = (&str, &BTreeMap<String, String>)> {
+        self.samples.iter().map(|sample| (sample.name.as_str(), &sample.labels))
+    }
+
     fn matching(&self, name: &str, labels: &[(&str, &str)]) -> impl Iterator<Item = f64> {
         self.samples
             .iter()

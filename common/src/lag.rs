@@ -1,13 +1,11 @@
 //! How far a target is behind, from Kafka alone: whoever asks needs no consumer that answers.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     config::KafkaConfig,
     kafka::{RangeReader, ReadError},
+    process::now_ms,
 };
 
 /// How far a target is behind.
@@ -144,11 +142,6 @@ impl LagMeter {
 /// When Kafka fails or does not answer, or there is no such topic.
 pub fn measure(kafka: &KafkaConfig, topic: &str, group: &str) -> Result<TargetLag, ReadError> {
     LagMeter::new(kafka, topic, group)?.measure()
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

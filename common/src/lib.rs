@@ -10,7 +10,8 @@
 //! log, state, observe            what is said to the one and asked of the other: tickets and effects, looks at the
 //!                                primary's cluster state, documents read back from its shards
 //! config, telemetry, admin,      what every process has
-//!   process, exposition
+//!   process, process_metrics,
+//!   on_look, exposition
 //! ```
 
 pub mod admin;
@@ -26,7 +27,9 @@ pub mod kafka;
 pub mod lag;
 pub mod log;
 pub mod observe;
+pub mod on_look;
 pub mod process;
+pub mod process_metrics;
 pub mod record;
 pub mod schema;
 pub mod servers;

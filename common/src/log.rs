@@ -1,5 +1,7 @@
 //! The log, as it is written: tickets, effects, schemas, settlements.
 
+mod metrics;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -15,7 +17,9 @@ use crate::{
     topics::{INTENT_PARTITIONS, Topics},
 };
 use futures::future::try_join_all;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry, exponential_buckets};
+pub use metrics::{LogMetrics, OpenIntent, OpenIntents};
+
+use metrics::Entry;
 
 /// Appends what the gateway has to say. Cheap to clone.
 #[derive(Clone)]
@@ -39,64 +43,6 @@ pub struct LogTimes {
     pub clock_skew: Duration,
 }
 
-/// What is counted of the log. Cheap to clone.
-#[derive(Clone)]
-pub struct LogMetrics {
-    /// Intents that this process opened and has not settled.
-    pub open_intents: IntGauge,
-    /// Records of effects that came too late after their ticket.
-    pub void_effects: IntCounter,
-    /// Schema records that were published.
-    pub schemas: IntCounter,
-    /// Waiting for tickets.
-    pub ticket_seconds: Histogram,
-    /// Waiting for the acknowledgements of effects.
-    pub publish_seconds: Histogram,
-}
-
-impl LogMetrics {
-    /// Registers them.
-    ///
-    /// # Panics
-    /// When two metrics have one name, which a test would show.
-    #[must_use]
-    pub fn new(registry: &Registry) -> Self {
-        macro_rules! register {
-            ($metric:expr) => {{
-                let metric = $metric.expect("a valid metric");
-                registry.register(Box::new(metric.clone())).expect("names are unique");
-                metric
-            }};
-        }
-        let seconds = |name: &str, help: &str| {
-            let buckets = exponential_buckets(0.000_25, 2.0, 18).expect("valid buckets");
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
-        };
-        Self {
-            open_intents: register!(IntGauge::new(
-                "understudy_open_intents",
-                "Intents of this process that are not settled: writes under way, and those that were left open"
-            )),
-            void_effects: register!(IntCounter::new(
-                "understudy_void_effects_total",
-                "Records of effects that came too late after their ticket and count as not published"
-            )),
-            schemas: register!(IntCounter::new(
-                "understudy_schemas_published_total",
-                "Records of what an index is like"
-            )),
-            ticket_seconds: register!(seconds(
-                "understudy_ticket_seconds",
-                "Waiting for the acknowledgement of a ticket"
-            )),
-            publish_seconds: register!(seconds(
-                "understudy_publish_seconds",
-                "Waiting for the acknowledgements of effects"
-            )),
-        }
-    }
-}
-
 /// An acknowledged intent: the permission to write.
 #[derive(Clone, Debug)]
 pub struct Ticket {
@@ -106,6 +52,8 @@ pub struct Ticket {
     pub at_ms: i64,
     /// When it was asked for, which is before it was appended.
     pub begun: Instant,
+    /// Counts its intent as open for as long as somebody holds it; `None` where it opened none.
+    pub open: Option<Arc<OpenIntent>>,
 }
 
 impl Ticket {
@@ -155,6 +103,7 @@ impl Log {
     /// Writes through `publisher`.
     #[must_use]
     pub fn new(publisher: Publisher, kafka: &KafkaConfig, times: LogTimes, metrics: LogMetrics) -> Self {
+        metrics.watch(publisher.down());
         Self { publisher, topics: Topics::new(&kafka.topic_prefix), times, metrics }
     }
 
@@ -177,7 +126,7 @@ impl Log {
     /// follows it.)
     pub async fn ticket(&self, request: Arc<str>, intent: &[u8]) -> Result<Ticket, PublishError> {
         if self.is_down() {
-            return Err(PublishError::Down);
+            return self.metrics.counted(Entry::Ticket, Err(PublishError::Down));
         }
         let begun = Instant::now();
         let topic = self.topics.intents();
@@ -185,10 +134,10 @@ impl Log {
         let appended =
             self.publisher.append(&topic, partition, &request, Some(intent), &[], self.times.intent_timeout).await;
         self.metrics.ticket_seconds.observe(begun.elapsed().as_secs_f64());
-        match appended {
+        match self.metrics.counted(Entry::Ticket, appended) {
             Ok(appended) => {
-                self.metrics.open_intents.inc();
-                Ok(Ticket { request, at_ms: appended.at_ms, begun })
+                let open = Some(Arc::new(self.metrics.open_intents.opened(begun)));
+                Ok(Ticket { request, at_ms: appended.at_ms, begun, open })
             }
             Err(error) => {
                 // The record may be in the log or on its way: one producer keeps its order, so this comes behind it.
@@ -206,20 +155,23 @@ impl Log {
     pub async fn effects(&self, target: &str, ticket: &Ticket, records: &[OutgoingRecord]) -> Result<(), EffectsError> {
         let begun = Instant::now();
         let topic = self.topics.target(target);
-        let appended = try_join_all(records.iter().map(|record| {
-            self.publisher.append(
+        let appended = try_join_all(records.iter().map(async |record| {
+            let appended = self.publisher.append(
                 &topic,
                 record.partition,
                 &record.key,
                 Some(&record.value),
                 &record.headers,
                 self.times.publish_timeout,
-            )
+            );
+            self.metrics.counted(Entry::Effects, appended.await)
         }))
         .await;
-        self.metrics.publish_seconds.observe(begun.elapsed().as_secs_f64());
-        let counted = in_time(ticket.at_ms, appended?.iter().map(|record| record.at_ms), self.times.ticket_lifetime);
-        counted.inspect_err(|_| self.metrics.void_effects.inc())
+        self.metrics.published(target, begun);
+        let limit = self.times.ticket_lifetime;
+        let at_ms: Vec<i64> = appended?.iter().map(|record| record.at_ms).collect();
+        self.metrics.void(target, at_ms.iter().filter(|at_ms| is_void(**at_ms, ticket.at_ms, limit)).count());
+        in_time(ticket.at_ms, at_ms, limit)
     }
 
     /// Appends what an index is like.
@@ -229,7 +181,9 @@ impl Log {
     pub async fn schema(&self, schema: &IndexSchema) -> Result<(), PublishError> {
         let value = serde_json::to_vec(schema).map_err(|error| PublishError::Failed(error.to_string()))?;
         let topic = self.topics.schema();
-        self.publisher.append(&topic, 0, &schema.record_key(), Some(&value), &[], self.times.publish_timeout).await?;
+        let appended =
+            self.publisher.append(&topic, 0, &schema.record_key(), Some(&value), &[], self.times.publish_timeout).await;
+        self.metrics.counted(Entry::Schema, appended)?;
         self.metrics.schemas.inc();
         Ok(())
     }
@@ -241,7 +195,9 @@ impl Log {
     pub async fn client_versions(&self, record: &ClientVersions) -> Result<(), PublishError> {
         let value = serde_json::to_vec(record).map_err(|error| PublishError::Failed(error.to_string()))?;
         let topic = self.topics.schema();
-        self.publisher.append(&topic, 0, &record.record_key(), Some(&value), &[], self.times.publish_timeout).await?;
+        let appended =
+            self.publisher.append(&topic, 0, &record.record_key(), Some(&value), &[], self.times.publish_timeout).await;
+        self.metrics.counted(Entry::Schema, appended)?;
         Ok(())
     }
 
@@ -250,7 +206,9 @@ impl Log {
     /// # Errors
     /// When it is not acknowledged within `publish_timeout`.
     pub async fn control(&self, key: &str, value: &[u8]) -> Result<(), PublishError> {
-        self.publisher.append(&self.topics.control(), 0, key, Some(value), &[], self.times.publish_timeout).await?;
+        let appended =
+            self.publisher.append(&self.topics.control(), 0, key, Some(value), &[], self.times.publish_timeout).await;
+        self.metrics.counted(Entry::Control, appended)?;
         Ok(())
     }
 
@@ -262,8 +220,10 @@ impl Log {
         let (topic, request) = (self.topics.intents(), ticket.request.clone());
         let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
         let (timeout, begun) = (self.times.intent_timeout, Instant::now());
-        let appended = self.publisher.append(&topic, partition, &request, Some(intent), &[], timeout).await?;
-        Ok(Ticket { request, at_ms: appended.at_ms, begun })
+        let appended = self.publisher.append(&topic, partition, &request, Some(intent), &[], timeout).await;
+        self.metrics.ticket_seconds.observe(begun.elapsed().as_secs_f64());
+        let appended = self.metrics.counted(Entry::Ticket, appended)?;
+        Ok(Ticket { request, at_ms: appended.at_ms, begun, open: ticket.open.clone() })
     }
 
     /// A ticket for a look at documents whose intents are others' (`ticket_first`): dated by the broker's clock of one
@@ -276,15 +236,15 @@ impl Log {
         let topic = self.topics.intents();
         let (value, begun): (&[u8], _) = (b"{}", Instant::now());
         let appended =
-            self.publisher.append(&topic, partition, &key, Some(value), &[], self.times.intent_timeout).await?;
-        Ok(Ticket { request: key, at_ms: appended.at_ms, begun })
+            self.publisher.append(&topic, partition, &key, Some(value), &[], self.times.intent_timeout).await;
+        self.metrics.ticket_seconds.observe(begun.elapsed().as_secs_f64());
+        let appended = self.metrics.counted(Entry::Look, appended)?;
+        Ok(Ticket { request: key, at_ms: appended.at_ms, begun, open: None })
     }
 
     /// Settles an intent. What cannot be settled now stays open, which is always right.
     pub async fn settle(&self, ticket: &Ticket) {
-        if self.tombstone(&ticket.request).await {
-            self.metrics.open_intents.dec();
-        }
+        self.tombstone(&ticket.request).await;
     }
 
     /// Settles an intent that another process opened, in the partition where it stands.
@@ -293,18 +253,18 @@ impl Log {
     /// When the tombstone is not acknowledged within `publish_timeout`: the intent counts as open.
     pub async fn settle_for_another(&self, partition: i32, request: &str) -> Result<(), PublishError> {
         let topic = self.topics.intents();
-        self.publisher.append(&topic, partition, request, None, &[], self.times.publish_timeout).await?;
+        let appended = self.publisher.append(&topic, partition, request, None, &[], self.times.publish_timeout).await;
+        self.metrics.counted(Entry::Settlement, appended)?;
         Ok(())
     }
 
-    async fn tombstone(&self, request: &str) -> bool {
+    async fn tombstone(&self, request: &str) {
         let topic = self.topics.intents();
         let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
         let appended = self.publisher.append(&topic, partition, request, None, &[], self.times.publish_timeout).await;
-        if let Err(error) = &appended {
+        if let Err(error) = self.metrics.counted(Entry::Settlement, appended) {
             tracing::warn!(request, %error, "an intent could not be settled and stays open");
         }
-        appended.is_ok()
     }
 
     /// Waits until everything that was sent is acknowledged or given up.

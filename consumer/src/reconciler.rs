@@ -29,7 +29,6 @@ pub mod work;
 use std::time::Duration;
 
 use open::{Open, Times};
-use prometheus::Registry;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use understudy_common::{
@@ -38,8 +37,7 @@ use understudy_common::{
 };
 
 use look::Looker;
-pub use metrics::Found;
-use metrics::ReconcilerMetrics;
+pub use metrics::{Found, ReconcilerMetrics};
 
 /// The reconciler of a process.
 pub struct Reconciler {
@@ -51,20 +49,16 @@ pub struct Reconciler {
 impl Reconciler {
     /// Starts it, once the topics are there. It needs neither the primary nor, from then on, Kafka, and waits for both. At
     /// `stop` it leaves the group; what is under way is left to others.
-    ///
-    /// # Errors
-    /// When two metrics have one name.
     pub fn start(
         config: &Config,
         placement: &PlacementConfig,
         log: Log,
-        registry: &Registry,
+        metrics: ReconcilerMetrics,
         stop: CancellationToken,
-    ) -> prometheus::Result<Self> {
-        let metrics = ReconcilerMetrics::new(registry)?;
+    ) -> Self {
         let looker = Looker::new(config, placement, log.clone(), metrics.clone());
         let task = task::Task::new(config, Open::new(times(config)), looker, log, metrics);
-        Ok(Self { task: tokio::spawn(task.run(stop.clone())), over: None, stop })
+        Self { task: tokio::spawn(task.run(stop.clone())), over: None, stop }
     }
 
     /// Stops it where it was not stopped yet, and waits until it has left.
@@ -95,12 +89,6 @@ impl Reconciler {
             self.over = Some((&mut self.task).await);
         }
     }
-}
-
-/// Registers the metrics of a reconciler, for a test of what the process shows.
-#[cfg(test)]
-pub(crate) fn register_metrics(registry: &Registry) {
-    ReconcilerMetrics::new(registry).expect("names are unique");
 }
 
 /// The longest pause before what was not known is looked at again.

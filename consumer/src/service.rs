@@ -41,6 +41,7 @@ impl BulkService {
             Way::Versions => self.post(bulk, decided).await,
             Way::Force => self.forcer.force(bulk, decided).await,
         };
+        self.metrics.bulk(&verdict);
         match &verdict {
             BulkVerdict::Items(items) => tracing::debug!(bulk = bulk.id, items = items.len(), "answered"),
             other => tracing::debug!(bulk = bulk.id, verdict = ?other, "answered"),

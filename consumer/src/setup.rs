@@ -19,8 +19,9 @@ use understudy_common::{
     cluster::ClusterClient,
     config::{Config, PlacementConfig},
     kafka::{Publisher, TopicError, ensure_topics},
-    log::{Log, LogMetrics, LogTimes},
+    log::{Log, LogTimes},
     observe::{Observer, Terms},
+    tls::register_ends,
     topics::Topics,
 };
 
@@ -141,6 +142,8 @@ async fn consume(
     shutdown: CancellationToken,
 ) -> Result<(), ConsumerError> {
     let Some(placement) = placement(config, target) else { return Ok(()) };
+    register_ends(&metrics.registry, config.certificates([placement.primary.as_str(), target]))?;
+    metrics.log.show_targets(placement.targets.iter().map(String::as_str));
     let topics = Topics::new(&config.kafka.topic_prefix);
     tokio::select! {
         () = shutdown.cancelled() => return Ok(()),
@@ -148,8 +151,8 @@ async fn consume(
     }
     let consumer = &config.consumer;
     let publisher = Publisher::new(&config.kafka, &consumer.name, MESSAGE_TIMEOUT)?;
-    let log = Log::new(publisher.clone(), &config.kafka, log_times(config), LogMetrics::new(&metrics.registry));
-    let mut reconciler = Reconciler::start(config, placement, log, &metrics.registry, shutdown.child_token())?;
+    let log = Log::new(publisher.clone(), &config.kafka, log_times(config), metrics.log.clone());
+    let mut reconciler = Reconciler::start(config, placement, log, metrics.reconciler.clone(), shutdown.child_token());
     let client = ClusterClient::new(target, &config.clusters[target]);
     tokio::spawn(client.watch());
     let store = SchemaStore::default();

@@ -72,6 +72,27 @@ pub enum BulkVerdict {
     Withdrawn,
 }
 
+impl BulkVerdict {
+    /// Everything that a bulk can be counted as.
+    pub const LABELS: [&str; 8] =
+        ["answered", "too_large", "refused", "blocked", "overloaded", "unknown", "not_sent", "withdrawn"];
+
+    /// What it is counted as.
+    #[must_use]
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Items(_) => "answered",
+            Self::TooLarge(_) => "too_large",
+            Self::Refused(_) => "refused",
+            Self::Blocked(_) => "blocked",
+            Self::Overloaded(_) => "overloaded",
+            Self::Unknown(_) => "unknown",
+            Self::NotSent(_) => "not_sent",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
 /// What an item of an answer must be about.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected<'a> {

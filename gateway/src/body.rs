@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(gunzip(&gzip(&zeros), 4 << 20).await.unwrap(), zeros);
         assert_eq!(gunzip(&gzip(&zeros), 1 << 20).await, Err(None));
         let beyond = gunzip(&gzip(&vec![0u8; 12 << 20]), 64 << 20).await.unwrap_err();
-        assert_eq!(beyond.unwrap().status, 429);
+        assert_eq!(beyond.unwrap().status, 413);
         assert_eq!(gunzip(b"nothing", 1 << 20).await.unwrap_err().unwrap().status, 400);
         assert_eq!(gauge.get(), 0, "all was given back");
     }
@@ -272,7 +272,7 @@ mod tests {
             assert!(announced == 0 || whole.capacity() == announced, "no more than was announced");
         }
         let mut whole = Vec::new();
-        assert_eq!(make_room(&mut whole, 2 << 20, 0, &mut budget.hold()).unwrap_err().status, 429);
+        assert_eq!(make_room(&mut whole, 2 << 20, 0, &mut budget.hold()).unwrap_err().status, 413);
         assert_eq!((whole.capacity(), gauge.get()), (0, 0));
     }
 

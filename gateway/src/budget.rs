@@ -81,7 +81,7 @@ impl Hold {
     /// Takes more.
     ///
     /// # Errors
-    /// 429 when there is not so much left.
+    /// 429 when there is not so much left; 413 when there never will be.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let bytes = bytes as u64;
         if self.budget.take(bytes) {
@@ -89,14 +89,13 @@ impl Hold {
             return Ok(());
         }
         let max = self.budget.0.max;
-        let reason = if self.bytes + bytes > max {
-            format!(
+        if self.bytes.saturating_add(bytes) > max {
+            return Err(Refusal::too_large(format!(
                 "with the copies that are made of it this write alone needs more than the {max} bytes that all writes in this gateway may take (gateway.max_bytes_in_flight): send less at once"
-            )
-        } else {
-            "too many bytes of writes are under way in this gateway (gateway.max_bytes_in_flight); try again later"
-                .to_owned()
-        };
+            )));
+        }
+        let reason =
+            "too many bytes of writes are under way in this gateway (gateway.max_bytes_in_flight); try again later";
         Err(Refusal::overloaded(Limit::Bytes, reason))
     }
 
@@ -124,8 +123,13 @@ mod tests {
         let budget = Budget::new(100, gauge.clone());
         let (mut one, mut other) = (budget.hold(), budget.hold());
         one.grow(60).unwrap();
-        assert!(other.grow(41).unwrap_err().reason.contains("try again later"));
-        assert!(other.grow(101).unwrap_err().reason.contains("alone"));
+        let refused = |hold: &mut Hold, bytes| hold.grow(bytes).unwrap_err();
+        assert_eq!(refused(&mut other, 41).status, 429);
+        assert!(refused(&mut other, 41).reason.contains("try again later"));
+        // Nobody's patience makes room for it.
+        assert_eq!(refused(&mut other, 101).status, 413);
+        assert_eq!(refused(&mut one, 41).status, 413);
+        assert!(refused(&mut one, usize::MAX).reason.contains("alone"));
         other.grow(40).unwrap();
         // What is there is counted, and nobody gets more before it is gone.
         let answer = budget.count(50);

@@ -90,6 +90,7 @@ impl Gateway {
         let (settling, waiting) = Settling::new();
         let placement = &config.placements[0];
         let metrics = Arc::new(Metrics::new());
+        metrics.show_targets(&placement.targets);
         let primary = ClusterClient::new(&placement.primary, &config.clusters[&placement.primary]);
         tokio::spawn(primary.watch());
         let publisher = Publisher::new(&config.kafka, &config.gateway.name, config.gateway.publish_timeout)?;

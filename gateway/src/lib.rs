@@ -52,7 +52,7 @@ use understudy_common::{
     admin::{self, Health},
     cluster::BoxError,
     config::Config,
-    tls::Reloading,
+    tls::{Reloading, Sections, register_ends},
 };
 
 /// How often it is looked whether certificates have changed.
@@ -107,6 +107,17 @@ pub fn front_files(config: &Config) -> Result<Option<Reloading<FrontFiles>>, Str
     files.map(Reloading::new).transpose().map_err(|error| format!("gateway.tls: {error}"))
 }
 
+/// What tells when the certificates that are used end, by section of the configuration.
+fn certificates(config: &Config, tls: Option<&Reloading<FrontFiles>>) -> Sections {
+    let placement = &config.placements[0];
+    let clusters = std::iter::once(&placement.primary).chain(&placement.targets);
+    let mut sections = config.certificates(clusters.map(String::as_str));
+    if let Some(tls) = tls.cloned() {
+        sections.push(("gateway.tls".to_owned(), Box::new(move || tls.ends())));
+    }
+    sections
+}
+
 /// Runs a gateway until `stop`, then drains it: it says that it is not ready, accepts no more connections, lets running
 /// requests end, and settles.
 ///
@@ -120,6 +131,7 @@ pub async fn run(
 ) -> Result<(), BoxError> {
     let tls = front_files(&config)?;
     let (gateway, waiting) = Gateway::new(&config)?;
+    register_ends(&gateway.metrics.registry, certificates(&config, tls.as_ref()))?;
     let gateway = Arc::new(gateway);
     let drained = CancellationToken::new();
     let settling = tokio::spawn({

@@ -4,13 +4,15 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     exponential_buckets,
 };
-use understudy_common::log::LogMetrics;
+use understudy_common::{log::LogMetrics, process_metrics};
+
+use crate::refusal::Refusal;
 
 /// Everything the gateway counts.
 pub struct Metrics {
     /// Where it is registered.
     pub registry: Registry,
-    /// Requests by class (`pass`, `bulk`, `document`, `index`, `refused`) and status.
+    /// Requests by class (`pass`, `bulk`, `document`, `index`; `refused` where it is none of them) and status.
     pub requests: IntCounterVec,
     /// From the head of a request to the head of its answer, by class and class of status (`2xx`, …).
     pub request_seconds: HistogramVec,
@@ -38,6 +40,8 @@ pub struct Metrics {
     pub primary_seconds: Histogram,
     /// Waiting for the guard.
     pub guard_seconds: Histogram,
+    /// Looks of the guard that came to nothing.
+    pub guard_failures: IntCounter,
     /// Bytes that writes under way take, every copy counted.
     pub bytes_in_flight: IntGauge,
     /// Whether the gateway takes writes.
@@ -49,6 +53,13 @@ pub struct Metrics {
     /// Whether the primary has nodes of an untested version.
     pub untested_version: IntGauge,
 }
+
+/// Why the gateway ends connections.
+const CUTS: [&str; 4] = ["idle", "header_timeout", "send_timeout", "drain_timeout"];
+/// Why handshakes come to nothing.
+const NO_HANDSHAKE: [&str; 3] = ["timeout", "plain_http", "failed"];
+/// What effects are.
+const KINDS: [&str; 3] = ["put", "delete", "reference"];
 
 impl Metrics {
     /// Registers everything.
@@ -67,10 +78,13 @@ impl Metrics {
         }
         let by = |name: &str, help: &str, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
         let seconds = |name: &str, help: &str| {
-            let buckets = exponential_buckets(0.000_25, 2.0, 18).expect("valid buckets");
+            let buckets = exponential_buckets(0.000_25, 2.0, 19).expect("valid buckets");
             Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))
         };
-        Self {
+        process_metrics::register(&registry).expect("names are unique");
+        let log = LogMetrics::new(&registry);
+        log.open_intents.register(&registry).expect("names are unique");
+        let metrics = Self {
             requests: register!(by(
                 "understudy_requests_total",
                 "Requests of clients by class and status",
@@ -81,7 +95,7 @@ impl Metrics {
                     "understudy_request_seconds",
                     "From the head of a request to the head of its answer, by class and class of status"
                 )
-                .buckets(exponential_buckets(0.001, 2.0, 16).expect("valid buckets")),
+                .buckets(exponential_buckets(0.001, 2.0, 17).expect("valid buckets")),
                 &["class", "status"]
             )),
             requests_in_flight: register!(IntGauge::new(
@@ -96,7 +110,7 @@ impl Metrics {
             connections: register!(IntGauge::new("understudy_connections", "Open connections of clients")),
             connections_cut: register!(by(
                 "understudy_connections_cut_total",
-                "Connections of clients that the gateway ended, by reason: idle, header_timeout, send_timeout, limit, drain_timeout",
+                "Connections of clients that the gateway ended, by reason: idle, header_timeout, send_timeout, drain_timeout",
                 &["reason"]
             )),
             handshakes_failed: register!(by(
@@ -104,7 +118,7 @@ impl Metrics {
                 "Connections that never came to speak TLS, by reason: timeout, plain_http, failed",
                 &["reason"]
             )),
-            log: LogMetrics::new(&registry),
+            log,
             intents_left_open: register!(IntCounter::new(
                 "understudy_intents_left_open_total",
                 "Writes whose intent was left to the reconciler: their outcome is unknown or not in the log, or the cluster state moved"
@@ -130,13 +144,17 @@ impl Metrics {
                 "understudy_guard_seconds",
                 "Looking at the cluster state after an answer"
             )),
+            guard_failures: register!(IntCounter::new(
+                "understudy_guard_failures_total",
+                "Looks at the cluster state after an answer that came to nothing: such a write is read back, or left open"
+            )),
             bytes_in_flight: register!(IntGauge::new(
                 "understudy_bytes_in_flight",
                 "Bytes that writes under way take, every copy counted"
             )),
             writes_open: register!(IntGauge::new(
                 "understudy_writes_open",
-                "1 when the gateway takes writes, 0 while Kafka or its topics are not ready, or the primary is of an untested version"
+                "1 when the gateway takes writes, 0 until it has found Kafka and its topics as they must be, and while the primary is of an untested version; whether Kafka and the primary answer is in understudy_kafka_up and understudy_cluster_up"
             )),
             untested_version: register!(IntGauge::new(
                 "understudy_primary_untested_version",
@@ -155,6 +173,31 @@ impl Metrics {
                 &["cluster"]
             )),
             registry,
+        };
+        metrics.begin();
+        metrics
+    }
+
+    /// Everything whose labels are known is there from the beginning: a counter that comes with its first event hides it
+    /// from `rate()`.
+    fn begin(&self) {
+        for (counters, values) in [
+            (&self.refusals, &Refusal::LABELS[..]),
+            (&self.connections_cut, &CUTS[..]),
+            (&self.handshakes_failed, &NO_HANDSHAKE[..]),
+            (&self.effects, &KINDS[..]),
+        ] {
+            for value in values {
+                counters.with_label_values(&[*value]).inc_by(0);
+            }
+        }
+    }
+
+    /// Shows the targets of the placement.
+    pub fn show_targets(&self, targets: &[String]) {
+        self.log.show_targets(targets.iter().map(String::as_str));
+        for target in targets {
+            self.standby_reads.with_label_values(&[target.as_str()]).inc_by(0);
         }
     }
 }

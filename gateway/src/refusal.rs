@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub struct Refusal {
     /// Status.
     pub status: StatusCode,
-    /// `error.type`.
+    /// `error.type`; given in this file and nowhere else, for refusals are counted by it.
     pub kind: &'static str,
     /// `error.reason`: what is wrong and what can be done.
     pub reason: String,
@@ -37,7 +37,7 @@ pub enum Limit {
 impl Limit {
     /// As metrics name it.
     #[must_use]
-    pub fn label(self) -> &'static str {
+    pub const fn label(self) -> &'static str {
         match self {
             Self::Bytes => "bytes_in_flight",
             Self::Requests => "concurrent_requests",
@@ -51,6 +51,24 @@ impl Refusal {
     /// The kind of [`Refusal::primary_unavailable`] and [`Refusal::bad_gateway`].
     pub const PRIMARY_UNAVAILABLE: &str = "primary_unavailable_exception";
 
+    /// Everything that a refusal can be counted as.
+    pub const LABELS: [&str; 14] = [
+        Limit::Bytes.label(),
+        Limit::Requests.label(),
+        Limit::Rate.label(),
+        Limit::Connections.label(),
+        "action_request_validation_exception",
+        "content_too_large_exception",
+        "illegal_argument_exception",
+        "media_type_header_exception",
+        "not_replicated_exception",
+        "outcome_unknown_exception",
+        Self::PRIMARY_UNAVAILABLE,
+        "replication_pending_exception",
+        "replication_unavailable_exception",
+        "request_timeout_exception",
+    ];
+
     fn new(status: StatusCode, kind: &'static str, reason: impl Into<String>) -> Self {
         Self { status, kind, reason: reason.into(), primary: None, limit: None, retry_after: 1 }
     }
@@ -58,6 +76,11 @@ impl Refusal {
     /// 400: the request is malformed.
     pub fn malformed(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "illegal_argument_exception", reason)
+    }
+
+    /// 400: the request contradicts itself.
+    pub fn invalid(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "action_request_validation_exception", reason)
     }
 
     /// 501: a write that would not be replicated.
@@ -149,4 +172,31 @@ impl Refusal {
 fn excerpt(body: &[u8]) -> String {
     const SHOWN: usize = 2_000;
     String::from_utf8_lossy(&body[..body.len().min(SHOWN)]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_counted_under_a_known_label() {
+        let limits = [Limit::Bytes, Limit::Requests, Limit::Rate, Limit::Connections];
+        let made = [
+            Refusal::malformed("r"),
+            Refusal::invalid("r"),
+            Refusal::not_replicated("r"),
+            Refusal::too_large("r"),
+            Refusal::unsupported_media_type("r"),
+            Refusal::not_acceptable("r"),
+            Refusal::request_timeout("r"),
+            Refusal::log_unavailable("r"),
+            Refusal::primary_unavailable("r"),
+            Refusal::bad_gateway("r"),
+            Refusal::replication_pending("r"),
+            Refusal::outcome_unknown("r"),
+        ];
+        let met: std::collections::BTreeSet<_> =
+            limits.map(|limit| Refusal::overloaded(limit, "r")).iter().chain(&made).map(Refusal::label).collect();
+        assert_eq!(met, Refusal::LABELS.into_iter().collect());
+    }
 }

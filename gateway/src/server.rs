@@ -29,7 +29,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use understudy_common::tls::{Material, Reloading, ServerFiles};
+use understudy_common::tls::{Ends, Material, Reloading, ServerFiles};
 
 use crate::{
     gateway::Gateway,
@@ -51,6 +51,10 @@ impl Material for FrontFiles {
         let mut config = self.0.build()?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
+    }
+
+    fn ends(&self) -> Ends {
+        self.0.ends()
     }
 }
 

@@ -15,10 +15,11 @@ async fn status(cluster: &Http, path: &str) -> u16 {
 async fn kafka_down_refuses_before_anything_is_written() {
     let servers = Servers::take().await;
     let stage = Stage::new("kafka down");
-    let (gateway, _consumer) = (stage.gateway().await, stage.consumer().await);
+    let (gateway, consumer) = (stage.gateway().await, stage.consumer().await);
     let (through, primary, index) = (stage.through(&gateway), stage.primary(), stage.index("i"));
     through.put(&format!("/{index}/_doc/before"), "{}").await.expect(201);
     stage.assert_converges(&index).await;
+    assert_eq!(gateway.metric("understudy_kafka_up", &[]).await, 1.0);
     servers.kill("kafka").await;
     for id in ["down-1", "down-2"] {
         let begun = Instant::now();
@@ -26,6 +27,10 @@ async fn kafka_down_refuses_before_anything_is_written() {
         assert_eq!(reply.error_type(), "replication_unavailable_exception");
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
         assert_eq!(status(&primary, &format!("/{index}/_doc/{id}")).await, 404);
+    }
+    for process in [&gateway, &consumer] {
+        let told = async || process.metric("understudy_kafka_up", &[]).await == 0.0;
+        eventually(SOON, "processes say that Kafka is down", told).await;
     }
     // Reads go on, and the gateway stays behind its load balancer.
     through.get(&format!("/{index}/_doc/before")).await.expect(200);
@@ -35,6 +40,7 @@ async fn kafka_down_refuses_before_anything_is_written() {
     servers.start("kafka").await;
     let again = async || through.put(&format!("/{index}/_doc/after"), "{}").await.status == 201;
     eventually(SOON, "writes are taken again", again).await;
+    assert_eq!(gateway.metric("understudy_kafka_up", &[]).await, 1.0);
     stage.wait_settled().await;
     stage.assert_converges(&index).await;
     for id in ["down-1", "down-2"] {
@@ -56,6 +62,7 @@ async fn a_frozen_kafka_refuses_within_three_seconds() {
     assert_eq!(reply.error_type(), "replication_unavailable_exception");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     assert_eq!(status(&primary, &format!("/{index}/_doc/frozen")).await, 404);
+    assert_eq!(gateway.metric("understudy_publish_failures_total", &[("record", "ticket")]).await, 1.0);
     servers.thaw("kafka");
     let again = async || through.put(&format!("/{index}/_doc/after"), "{}").await.status == 201;
     eventually(SOON, "writes are taken again", again).await;

@@ -140,16 +140,17 @@ async fn what_is_too_large_is_refused_before_anything_is_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_much_under_way_is_429() {
+async fn what_never_fits_the_budget_is_413() {
     let stage =
-        Stage::new("too much is 429").set("gateway.max_body_bytes", "1MiB").set("gateway.max_bytes_in_flight", "1MiB");
+        Stage::new("never fits").set("gateway.max_body_bytes", "1MiB").set("gateway.max_bytes_in_flight", "1MiB");
     let gateway = stage.gateway().await;
     let index = stage.index("busy");
     // With the copy that records need, this is more than the whole budget.
     let large = json!({"text": "x".repeat(700 << 10)}).to_string();
-    let reply = stage.through(&gateway).put(&format!("/{index}/_doc/1"), large).await.expect(429);
-    assert_eq!(reply.error_type(), "es_rejected_execution_exception");
-    assert_eq!(reply.header("retry-after"), "1");
+    let reply = stage.through(&gateway).put(&format!("/{index}/_doc/1"), large).await.expect(413);
+    assert_eq!(reply.error_type(), "content_too_large_exception");
+    assert_eq!(reply.header("retry-after"), "", "it would be refused again");
+    assert!(reply.text().contains("gateway.max_bytes_in_flight"), "{reply}");
     assert_eq!(stage.primary().request("HEAD", &format!("/{index}")).reply().await.status, 404);
 }
 

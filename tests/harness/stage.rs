@@ -70,7 +70,7 @@ impl Stage {
             .with_cluster("backup", &backup)
             .set("unplaced_writes", "refuse")
             // Whoever takes over from a process that was killed holds its commits back for so long.
-            .set("protocol.linger", "2s")
+            .set("protocol.linger", "4s")
             .set(
                 "log.level",
                 "info,understudy_gateway=debug,understudy_consumer=debug,understudy_consumer::source=trace",

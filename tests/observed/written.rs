@@ -64,6 +64,7 @@ async fn a_result_that_does_not_fit_into_the_log_becomes_a_reference() {
     through.post(&format!("/{index}/_update/1"), grow).await.expect(200);
     stage.assert_converges(&index).await;
     assert!(lines(&stage).await.contains(&"{\"0\":{\"reference\":true}}".to_owned()), "{:?}", lines(&stage).await);
+    assert_eq!(gateway.metric("understudy_effects_published_total", &[("kind", "reference")]).await, 1.0);
     assert_eq!(source(&stage.backup(), &index, "1").await["b"].as_str().map(str::len), Some(text.len()));
     stage.wait_settled().await;
 }

@@ -1,4 +1,7 @@
-//! What operators meet: configuration errors, help, admin ports, draining, `understudy verify`.
+//! What operators meet: configuration errors, help, admin ports, draining, `understudy verify`, metrics.
+
+mod manual;
+mod metrics;
 
 use std::{process::Output, time::Duration};
 
@@ -92,6 +95,8 @@ async fn a_gateway_drains() {
     let write = tokio::spawn(call.reply());
     let under_way = async || fake.requests().iter().any(|request| request.path.contains("/_doc/1"));
     eventually(Duration::from_secs(10), "the write is under way", under_way).await;
+    assert_eq!(gateway.metric("understudy_open_intents", &[]).await, 1.0);
+    assert!(gateway.metric("understudy_oldest_open_intent_seconds", &[]).await > 0.0);
     gateway.terminate();
     let admin = gateway.admin();
     let draining = async || admin.request("GET", "/readyz").send().await.is_ok_and(|reply| reply.status == 503);

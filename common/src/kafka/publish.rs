@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -117,6 +117,12 @@ impl Publisher {
     #[must_use]
     pub fn is_down(&self) -> bool {
         self.down.load(Ordering::Acquire)
+    }
+
+    /// True while brokers are known to be down, for as long as there is a producer.
+    #[must_use]
+    pub fn down(&self) -> Weak<AtomicBool> {
+        Arc::downgrade(&self.down)
     }
 
     /// Appends one record to a partition and waits for the acknowledgement of all in-sync replicas.

@@ -121,6 +121,7 @@ impl Course for Placed {
             Ok(state) if state == before.state => return Some(before.clone()),
             Ok(state) => state,
             Err(error) => {
+                gateway.metrics.guard_failures.inc();
                 tracing::warn!(%error, "no look at the cluster state after a write");
                 return None;
             }
@@ -128,6 +129,7 @@ impl Course for Placed {
         match gateway.metadata.at(&state, &self.plan.indices()).await {
             Ok(sight) => Some(sight),
             Err(error) => {
+                gateway.metrics.guard_failures.inc();
                 tracing::warn!(%error, "no look at indices after a write");
                 None
             }

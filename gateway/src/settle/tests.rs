@@ -67,7 +67,7 @@ fn another_cluster_settles_nothing() {
 fn what_waits_is_bounded() {
     let (settling, _waiting) = Settling::new();
     let done = |bytes: usize| Done {
-        ticket: Ticket { request: "r".into(), at_ms: 0, begun: std::time::Instant::now() },
+        ticket: Ticket { request: "r".into(), at_ms: 0, begun: std::time::Instant::now(), open: None },
         intent: vec![0; bytes].into(),
         answered: Instant::now(),
         seen: sight(1, IndexLookup::Absent),

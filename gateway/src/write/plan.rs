@@ -123,10 +123,7 @@ pub(super) fn client_version(action: Action, kind: Option<&str>, version: Option
 
 /// What Elasticsearch says of a request that contradicts itself.
 pub(super) fn invalid(reason: &str) -> Refusal {
-    Refusal {
-        kind: "action_request_validation_exception",
-        ..Refusal::malformed(format!("Validation Failed: 1: {reason};"))
-    }
+    Refusal::invalid(format!("Validation Failed: 1: {reason};"))
 }
 
 /// A version belongs to a document that the client names: an id that the gateway assigns would hide what is wrong.

@@ -281,7 +281,7 @@ impl Gateway {
         let (world, begun) = (&self.world, self.world.instant());
         let message = Message::Intent(request.clone(), Some(intent.clone()));
         match world.append(self.owner, intent_place(request), message, times::INTENT_TIMEOUT).await {
-            Ok(at_ms) => Ok(Ticket { request: request.clone(), at_ms, begun }),
+            Ok(at_ms) => Ok(Ticket { request: request.clone(), at_ms, begun, open: None }),
             Err(error) => {
                 self.settle(request);
                 Err(error)
@@ -460,7 +460,7 @@ impl Course for Write {
         self.asked.set(gateway.world.now());
         if !gateway.world.holds(Rule::Intent) {
             let at_ms = gateway.world.kafka.borrow().clock(intent_place(&request), gateway.world.now());
-            return Ok(Ticket { request, at_ms, begun: gateway.world.instant() });
+            return Ok(Ticket { request, at_ms, begun: gateway.world.instant(), open: None });
         }
         gateway.open(&request, &self.intent).await
     }

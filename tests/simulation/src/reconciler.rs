@@ -284,7 +284,7 @@ impl Means for Reconciler {
         let key: Arc<str> = look_key(&self.name, partition).into();
         let message = Message::Intent(key.clone(), Some(world.no_intent.clone()));
         let at_ms = world.append(self.owner, Place::Intents(partition), message, times::INTENT_TIMEOUT).await?;
-        Ok(Ticket { request: key, at_ms, begun })
+        Ok(Ticket { request: key, at_ms, begun, open: None })
     }
 
     async fn sight(&self, _: &BTreeSet<Arc<str>>) -> Result<Sight, String> {

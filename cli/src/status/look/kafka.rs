@@ -2,7 +2,7 @@
 
 mod intents;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use understudy_common::{
@@ -163,12 +163,6 @@ async fn blocking<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
 
 fn late() -> String {
     "Kafka did not answer in time".to_owned()
-}
-
-/// Milliseconds since 1970 by this machine's clock.
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use understudy_common::{
     config::KafkaConfig,
     intent::LOOK_PREFIX,
     kafka::{LogRecord, RangeReader, ReadError},
+    process::now_ms,
     topics::Topics,
 };
 
-use super::{ASK, now_ms};
+use super::ASK;
 use crate::status::picture::IntentsSeen;
 
 /// Records that are read between two looks at the clock.
