@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz...
+# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench...
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
@@ -31,6 +31,12 @@ need_stack() {
 # libFuzzer is C++.
 need_fuzz() { has g++ || has c++ || lacks g++; }
 
+# nginx is what a proxy is measured against.
+need_bench() {
+    has nginx || lacks nginx-light
+    has taskset || lacks util-linux
+}
+
 need_demo() { has npm || lacks npm; }
 
 # haproxy's package starts a service of its own, which we neither need nor want.
@@ -47,14 +53,15 @@ install_quietly() {
     fi
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz..." >&2; exit 2; }
+(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench..." >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
     stack) need_stack ;;
     demo) need_demo ;;
     fuzz) need_fuzz ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz" >&2; exit 2 ;;
+    bench) need_bench ;;
+    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0
