@@ -31,7 +31,7 @@ impl Documents {
         let first = self.next.fetch_add(count, Ordering::Relaxed);
         let mut body = String::with_capacity(count as usize * (SIZE + 40));
         for number in first..first + count {
-            let _ = write!(body, "{{\"index\":{{\"_id\":\"{number}\"}}}}\n");
+            let _ = writeln!(body, "{{\"index\":{{\"_id\":\"{number}\"}}}}");
             document(&mut body, number);
             body.push('\n');
         }

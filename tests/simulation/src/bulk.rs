@@ -116,11 +116,10 @@ impl World {
         for _ in 0..TRIES {
             self.sleep(self.latency()).await;
             let mut writes: Vec<(usize, Condition)> = Vec::new();
-            for place in 0..verdicts.len() {
+            for (place, effect) in bulk.effects.iter().enumerate() {
                 if verdicts[place].is_some() {
                     continue;
                 }
-                let effect = &bulk.effects[place];
                 let copy: Copy = self.targets.borrow()[target].copy(effect);
                 match decide(effect, &copy) {
                     Step::Done => verdicts[place] = Some(Verdict::Applied),

@@ -316,7 +316,7 @@ impl Consumer {
                     let kafka = world.kafka.borrow();
                     let schemas = kafka.schemas.iter().filter(|schema| !schema.client_versions);
                     let greatest = schemas.clone().max_by_key(|schema| schema.version);
-                    let chosen = if world.holds(Rule::SchemaGreatest) { greatest } else { schemas.clone().last() };
+                    let chosen = if world.holds(Rule::SchemaGreatest) { greatest } else { schemas.clone().next_back() };
                     greatest.zip(chosen).map(|(greatest, chosen)| (greatest.version, chosen.mapping.clone()))
                 };
                 if let Some((greatest, fields)) = known.filter(|(greatest, _)| *greatest >= mapping) {
