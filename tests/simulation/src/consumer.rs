@@ -280,7 +280,8 @@ impl Consumer {
                 BulkVerdict::Withdrawn
             } else {
                 // It may be frozen here: checked, and not yet sent.
-                world.sleep(world.chance.below(3)).await;
+                let connects = if world.fault(0.05) { 1_000 } else { 3 };
+                world.sleep(world.chance.below(connects)).await;
                 consumer.apply(&bulk).await
             };
             consumer.happens(Event::Answered(bulk.id, verdict));

@@ -29,7 +29,7 @@ mod shrink;
 mod target;
 mod world;
 
-pub use rules::{ABSENT, Rule, Without};
+pub use rules::{ABSENT, COVERED, Rule, Without};
 pub use run::Outcome;
 pub use scenario::{SCENARIOS, Scenario};
 pub use shrink::{Small, shrink};

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use understudy_simulation::{ABSENT, Outcome, Rule, SCENARIOS, Scenario, Without, shrink, simulate};
+use understudy_simulation::{ABSENT, COVERED, Outcome, Rule, SCENARIOS, Scenario, Without, shrink, simulate};
 
 /// Runs the product's decisions against a simulated primary, Kafka and targets.
 #[derive(Parser)]
@@ -197,7 +197,8 @@ fn rules(scenarios: &[&'static Scenario], seeds: u64) -> bool {
                 println!("{:<17} {:<16} {after:>6}  {error}", rule.name(), scenario.name);
             }
             None => {
-                println!("{:<17} {:<16} {:>6}  not shown to be necessary", rule.name(), "-", "-");
+                let covered = COVERED.iter().find(|(known, _)| known == rule).map_or("", |(_, why)| why);
+                println!("{:<17} {:<16} {:>6}  not shown to be necessary: {covered}", rule.name(), "-", "-");
                 hidden.push(rule.name());
             }
         }

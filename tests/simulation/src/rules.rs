@@ -89,6 +89,15 @@ pub const ABSENT: &[(&str, &str)] = &[
     ("redrive_observes", "in the command line, not in a process that is simulated; shown by tests/letters"),
 ];
 
+/// Rules that no schedule is known to miss, and what stands in for them here.
+pub const COVERED: &[(Rule, &str)] = &[
+    (Rule::LookLater, "what a look of before does not show shows in the second look, and the intent stays open"),
+    (Rule::Slow, "a node tries again when a shard fails over, and that shows in the second look as another term"),
+    (Rule::TermTwice, "another term shows in the second look, of the gateway or of the reconciler (still)"),
+    (Rule::TermRests, "a demoted copy that goes on writing to the copy in its place is not simulated"),
+    (Rule::Fresh, "caution does the same for all that is decided after a freeze; fresh is for what was decided before"),
+];
+
 /// Which rules are switched off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Without(u64);
