@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle soak up down status wipe demo test lint unit stack-test fuzz fuzz-short demo-short docs format
+.PHONY: help prerequisites build build-tests oracle soak conformance up down status wipe demo test lint unit stack-test fuzz fuzz-short demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,11 @@ oracle: prerequisites ## the short oracle from several seeds: SEEDS="1 2 3" SECO
 
 soak: prerequisites ## 20 minutes of 70 % of what a gateway takes, beside clients that misbehave: SECONDS_OF_SOAK=1200
 	@SECONDS_OF_SOAK="$${SECONDS_OF_SOAK:-1200}" tests/run --test soak -- --nocapture
+
+conformance: prerequisites ## replies through a gateway against Elasticsearch's own, byte for byte; official clients
+	@deploy/local/prerequisites.sh conformance
+	@tests/conformance/clients/install
+	@CONFORMANCE=full tests/run --test conformance -- --nocapture
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz...
+# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|conformance...
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
@@ -33,6 +33,9 @@ need_fuzz() { has g++ || has c++ || lacks g++; }
 
 need_demo() { has npm || lacks npm; }
 
+# Debian splits the module that makes environments off.
+need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
+
 # haproxy's package starts a service of its own, which we neither need nor want.
 install_quietly() {
     local systemd=
@@ -47,14 +50,15 @@ install_quietly() {
     fi
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz..." >&2; exit 2; }
+(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|conformance..." >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
     stack) need_stack ;;
     demo) need_demo ;;
     fuzz) need_fuzz ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz" >&2; exit 2 ;;
+    conformance) need_conformance ;;
+    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz conformance" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0

@@ -1,0 +1,168 @@
+//! Two replies, byte for byte, but for what must differ between two indices and two moments.
+
+use std::{collections::BTreeMap, io::Read};
+
+use flate2::read::GzDecoder;
+use understudy_tests::Reply;
+
+use crate::{request::Request, sides::Sides};
+
+/// What came of a comparison.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The replies are the same.
+    Same,
+    /// They differ as is known.
+    Known,
+    /// They differ, so: for a person.
+    Unexpected(String),
+}
+
+/// Numbers that tell of time.
+const TIMES: [&str; 7] = ["took", "ingest_took", "creation_date", "start_time_in_millis", "time_in_millis", "total_time_in_millis", "max_score_time"];
+/// Texts that are drawn at random.
+const NAMES: [&str; 4] = ["index_uuid", "uuid", "_scroll_id", "_id"];
+/// Headers of a moment or of a connection, and of bodies whose numbers have more digits on one side.
+const HEADERS: [&str; 5] = ["date", "connection", "keep-alive", "transfer-encoding", "content-length"];
+
+/// Compares what both sides said to a request.
+pub fn compare(sides: &Sides, request: &Request, wanted: &Reply, got: &Reply) -> Verdict {
+    let (theirs, ours) = (seen(wanted, &sides.theirs), seen(got, &sides.ours));
+    if theirs == ours { Verdict::Same } else { Verdict::Unexpected(told(request, &theirs, &ours)) }
+}
+
+/// Checks a reply that is known to differ; `wanted` where Elasticsearch was asked.
+pub fn compare_known(sides: &Sides, request: &Request, wanted: Option<&Reply>, got: &Reply) -> Verdict {
+    let Some(known) = &request.known else { return Verdict::Same };
+    let kind = if known.kind == "-" { "" } else { &known.kind };
+    let ours = seen(got, &sides.ours);
+    let wrong = |why: String| Verdict::Unexpected(format!("{}\n  {why}\n{ours}", line(request)));
+    if got.status != known.status || got.error_type() != kind {
+        return wrong(format!("known as {} {}, and now otherwise", known.status, known.kind));
+    }
+    match wanted {
+        Some(wanted) if seen(wanted, &sides.theirs) == ours => wrong("is the same by now: no known difference".into()),
+        Some(wanted) if wanted.status < 400 => wrong(format!("Elasticsearch does it: {wanted}")),
+        _ => Verdict::Known,
+    }
+}
+
+/// Status, headers and body, with what must differ masked.
+pub fn seen(reply: &Reply, index: &str) -> String {
+    let mut body = reply.body.to_vec();
+    if reply.header("content-encoding") == "gzip" {
+        body.clear();
+        if GzDecoder::new(&reply.body[..]).read_to_end(&mut body).is_err() {
+            body = b"(no gzip)".to_vec();
+        }
+    }
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let body = masked(&text.replace(index, "INDEX"));
+    let mut headers: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (name, value) in &reply.headers {
+        let name = name.as_str();
+        if !HEADERS.contains(&name) && !name.starts_with("understudy-") {
+            let value = String::from_utf8_lossy(value.as_bytes()).replace(index, "INDEX");
+            headers.entry(name).or_default().push(masked_path(&value));
+        }
+    }
+    // A length without a body, and one that is not that of its body.
+    let length = reply.header("content-length");
+    let length = match length.parse::<usize>() {
+        Ok(length) if length == reply.body.len() => "exact".to_owned(),
+        Ok(_) if body.is_empty() => "of a body that is not sent".to_owned(),
+        _ => format!("[{length}]"),
+    };
+    format!("    {} length {length} {headers:?}\n    {body:?}", reply.status)
+}
+
+/// Numbers that tell of time are 0, and texts that were drawn are `?`, wherever they stand, spaces as they are.
+fn masked(text: &str) -> String {
+    let mut out = text.to_owned();
+    for name in TIMES {
+        out = replace_values(&out, name, |value| {
+            let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+            (digits > 0).then(|| (digits, "0"))
+        });
+    }
+    for name in NAMES {
+        out = replace_values(&out, name, |value| {
+            let end = value.strip_prefix('"')?.find('"')? + 2;
+            // Ids that clients give are shorter.
+            (end >= 22).then_some((end, "\"?\""))
+        });
+    }
+    lambdas(&out)
+}
+
+/// Replaces the values of fields of a name, in JSON and in YAML, pretty or not.
+fn replace_values<'a>(text: &str, name: &str, with: impl Fn(&str) -> Option<(usize, &'a str)>) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(name) {
+        let (before, behind) = rest.split_at(at + name.len());
+        out.push_str(before);
+        rest = behind;
+        let value = behind.trim_start_matches('"').trim_start_matches(' ');
+        let Some(value) = value.strip_prefix(':') else { continue };
+        let value = value.trim_start_matches(' ');
+        if let Some((length, instead)) = with(value) {
+            out.push_str(&behind[..behind.len() - value.len()]);
+            out.push_str(instead);
+            rest = &value[length..];
+        }
+    }
+    out + rest
+}
+
+/// Names of Java's lambdas and addresses of objects are of a moment.
+fn lambdas(text: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find("$$Lambda") {
+        out.push_str(&rest[..at]);
+        let end = rest[at..].find(['(', '.', ' ', '"']).unwrap_or(rest.len() - at);
+        rest = &rest[at + end..];
+    }
+    out + rest
+}
+
+/// A drawn id in `Location`.
+fn masked_path(value: &str) -> String {
+    let parts = value.split('/').map(|part| {
+        let drawn = part.len() == 20 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        if drawn { "?" } else { part }
+    });
+    if value.starts_with('/') { parts.collect::<Vec<_>>().join("/") } else { value.to_owned() }
+}
+
+fn told(request: &Request, theirs: &str, ours: &str) -> String {
+    format!("{}\n  Elasticsearch\n{}\n  gateway\n{}", line(request), short(theirs), short(ours))
+}
+
+fn line(request: &Request) -> String {
+    let body: String = request.body.as_deref().unwrap_or_default().chars().take(300).collect();
+    format!("{} {} {:?} {body:?}", request.method, request.path, request.headers)
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(2500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_must_differ_is_masked_and_nothing_else() {
+        for (text, wanted) in [
+            (r#"{"took":12,"n":12}"#, r#"{"took":0,"n":12}"#),
+            ("{\n  \"took\" : 12\n}", "{\n  \"took\" : 0\n}"),
+            ("---\ntook: 7\nerrors: false\n", "---\ntook: 0\nerrors: false\n"),
+            (r#"{"_id":"abcdefghij0123456789","_version":1}"#, r#"{"_id":"?","_version":1}"#),
+            (r#"{"_id":"1","_seq_no":3}"#, r#"{"_id":"1","_seq_no":3}"#),
+            (r#"{"took":"a"}"#, r#"{"took":"a"}"#),
+        ] {
+            assert_eq!(masked(text), wanted);
+        }
+        assert_eq!(masked_path("/INDEX/_doc/abcdefghij0123456789"), "/INDEX/_doc/?");
+    }
+}
