@@ -3,9 +3,13 @@
 use std::{collections::BTreeMap, io::Read};
 
 use flate2::read::GzDecoder;
+use serde_json::Value;
 use understudy_tests::Reply;
 
-use crate::{request::Request, sides::Sides};
+use crate::{
+    request::{How, Request},
+    sides::Sides,
+};
 
 /// What came of a comparison.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,32 +23,67 @@ pub enum Verdict {
 }
 
 /// Numbers that tell of time.
-const TIMES: [&str; 7] = ["took", "ingest_took", "creation_date", "start_time_in_millis", "time_in_millis", "total_time_in_millis", "max_score_time"];
+const TIMES: [&str; 7] = [
+    "took",
+    "ingest_took",
+    "creation_date",
+    "start_time_in_millis",
+    "time_in_millis",
+    "total_time_in_millis",
+    "max_score_time",
+];
 /// Texts that are drawn at random.
 const NAMES: [&str; 4] = ["index_uuid", "uuid", "_scroll_id", "_id"];
 /// Headers of a moment or of a connection, and of bodies whose numbers have more digits on one side.
 const HEADERS: [&str; 5] = ["date", "connection", "keep-alive", "transfer-encoding", "content-length"];
 
-/// Compares what both sides said to a request.
-pub fn compare(sides: &Sides, request: &Request, wanted: &Reply, got: &Reply) -> Verdict {
+/// Compares what both sides said to a request; without numbers of versions where the histories are not alike.
+pub fn compare(sides: &Sides, request: &Request, wanted: &Reply, got: &Reply, alike: bool) -> Verdict {
     let (theirs, ours) = (seen(wanted, &sides.theirs), seen(got, &sides.ours));
-    if theirs == ours { Verdict::Same } else { Verdict::Unexpected(told(request, &theirs, &ours)) }
+    let same = if alike { theirs == ours } else { without_versions(&theirs) == without_versions(&ours) };
+    if same { Verdict::Same } else { Verdict::Unexpected(told(request, &theirs, &ours)) }
 }
 
 /// Checks a reply that is known to differ; `wanted` where Elasticsearch was asked.
 pub fn compare_known(sides: &Sides, request: &Request, wanted: Option<&Reply>, got: &Reply) -> Verdict {
     let Some(known) = &request.known else { return Verdict::Same };
-    let kind = if known.kind == "-" { "" } else { &known.kind };
     let ours = seen(got, &sides.ours);
-    let wrong = |why: String| Verdict::Unexpected(format!("{}\n  {why}\n{ours}", line(request)));
-    if got.status != known.status || got.error_type() != kind {
-        return wrong(format!("known as {} {}, and now otherwise", known.status, known.kind));
+    let theirs = wanted.map(|wanted| seen(wanted, &sides.theirs)).unwrap_or_default();
+    let unexpected = |why: &str| Verdict::Unexpected(format!("{why}: {}", told(request, &theirs, &ours)));
+    if theirs == ours {
+        return unexpected("no difference any more");
     }
-    match wanted {
-        Some(wanted) if seen(wanted, &sides.theirs) == ours => wrong("is the same by now: no known difference".into()),
-        Some(wanted) if wanted.status < 400 => wrong(format!("Elasticsearch does it: {wanted}")),
-        _ => Verdict::Known,
+    match known.how {
+        How::Plain if theirs.replace("\"content-encoding\": [\"gzip\"], ", "") == ours => Verdict::Known,
+        How::Order if wanted.is_some_and(|wanted| meaning(wanted, &sides.theirs) == meaning(got, &sides.ours)) => {
+            Verdict::Known
+        }
+        How::Plain | How::Order => unexpected("differs in more"),
+        How::Both if wanted.is_none_or(|wanted| wanted.status < 400) => unexpected("Elasticsearch does it"),
+        How::Alone | How::Both => {
+            let kind = if known.kind == "-" { "" } else { &known.kind };
+            let is_known = got.status == known.status && got.error_type() == kind;
+            if is_known { Verdict::Known } else { unexpected("differs otherwise") }
+        }
     }
+}
+
+/// Status and body, whatever the order of fields.
+fn meaning(reply: &Reply, index: &str) -> (u16, Option<Value>) {
+    (reply.status, serde_json::from_str(&masked(&reply.text().replace(index, "INDEX"))).ok())
+}
+
+/// What was seen without numbers of versions, also in texts.
+fn without_versions(seen: &str) -> String {
+    let texts = ["current version [", "current document has seqNo ["];
+    let mut out = seen.replace('\\', "");
+    for name in ["_seq_no", "_version"] {
+        out = replace_values(&out, name, |value| Some((value.bytes().take_while(u8::is_ascii_digit).count(), "0")));
+    }
+    for text in texts {
+        out = cut(&out, text, "]");
+    }
+    out
 }
 
 /// Status, headers and body, with what must differ masked.
@@ -92,7 +131,28 @@ fn masked(text: &str) -> String {
             (end >= 22).then_some((end, "\"?\""))
         });
     }
-    lambdas(&out)
+    for name in DATES {
+        out = replace_values(&out, name, |value| Some((value.strip_prefix('"')?.find('"')? + 2, "\"?\"")));
+    }
+    // UUIDs of indices in texts, and bytes of the connection that Elasticsearch shows when it cannot read a document.
+    out = cut(&out, "[INDEX/", "]");
+    for index in ["-h", "-b", "-c", "-d", "-other"] {
+        out = cut(&out, &format!("[INDEX{index}/"), "]");
+    }
+    out = cut(&out, "[Source: (byte[])", "; line");
+    out = cut(&out, "$$Lambda", "(");
+    out
+}
+
+/// Text without what stands between two marks.
+fn cut(text: &str, from: &str, to: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(from) {
+        out.push_str(&rest[..at + from.len()]);
+        rest = &rest[at + from.len()..];
+        rest = &rest[rest.find(to).unwrap_or(0)..];
+    }
+    out + rest
 }
 
 /// Replaces the values of fields of a name, in JSON and in YAML, pretty or not.
@@ -110,17 +170,6 @@ fn replace_values<'a>(text: &str, name: &str, with: impl Fn(&str) -> Option<(usi
             out.push_str(instead);
             rest = &value[length..];
         }
-    }
-    out + rest
-}
-
-/// Names of Java's lambdas and addresses of objects are of a moment.
-fn lambdas(text: &str) -> String {
-    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(at) = rest.find("$$Lambda") {
-        out.push_str(&rest[..at]);
-        let end = rest[at..].find(['(', '.', ' ', '"']).unwrap_or(rest.len() - at);
-        rest = &rest[at + end..];
     }
     out + rest
 }

@@ -64,7 +64,9 @@ fn ask(index: &str, client: usize, number: usize) -> String {
     }
     let body = format!("{{\"n\":{number}}}");
     let length = body.len();
-    format!("PUT {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}")
+    format!(
+        "PUT {path} HTTP/1.1\r\nhost: gateway\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// Whole answers: each body here ends with `}` where its length says.

@@ -10,7 +10,8 @@
 //!
 //! `INDEX`, `INDEX-alias` and other names that begin so are names of either side. A body that begins with a quote is JSON's text
 //! of it (`"{}\r\n"`). What is lines of JSON by its path ends with a line break. `known alone` is asked of the gateway only: it
-//! refuses what Elasticsearch would do. `known both` is asked of both, and both refuse it, in other words.
+//! refuses what Elasticsearch would do. `known both` is asked of both, and both refuse it, in other words. `known plain` is
+//! answered without compression, and `known order` with its fields in another order; all else is the same then.
 
 use std::io::Write;
 
@@ -32,14 +33,27 @@ pub struct Request {
     pub known: Option<Known>,
 }
 
+/// In what an answer is known to differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// The gateway alone refuses it.
+    Alone,
+    /// Both refuse it, in other words.
+    Both,
+    /// The gateway does not compress.
+    Plain,
+    /// Fields stand in another order.
+    Order,
+}
+
 /// A difference that is known.
 #[derive(Clone, Debug)]
 pub struct Known {
-    /// Whether Elasticsearch refuses it too; else it is not asked, for it would do it.
-    pub both: bool,
-    /// The gateway's status.
+    /// In what.
+    pub how: How,
+    /// The gateway's status, of a refusal.
     pub status: u16,
-    /// The gateway's `error.type`; `-` where it has no body.
+    /// The gateway's `error.type`, of a refusal; `-` where it has none.
     pub kind: String,
     /// Why.
     pub reason: String,
@@ -49,12 +63,6 @@ impl Request {
     /// One of a method and a path.
     pub fn new(method: &str, path: &str) -> Self {
         Self { method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: None, known: None }
-    }
-
-    /// The same with a body.
-    pub fn body(mut self, body: impl Into<String>) -> Self {
-        self.body = Some(body.into());
-        self
     }
 
     /// Its body with the names of a side, compressed where its headers say so.
@@ -104,13 +112,15 @@ fn request(lines: &[&str]) -> Request {
 }
 
 fn known(line: &str) -> Known {
-    let mut words = line.splitn(5, ' ').skip(1);
-    let mut word = || words.next().unwrap_or_else(|| panic!("known both|alone STATUS TYPE REASON: {line}"));
-    let both = match word() {
-        "both" => true,
-        "alone" => false,
-        other => panic!("{other} in {line}"),
-    };
+    let (mut words, how) = (line.splitn(5, ' ').skip(1), |word| match word {
+        "alone" => How::Alone,
+        "both" => How::Both,
+        "plain" => How::Plain,
+        "order" => How::Order,
+        _ => panic!("known alone|both|plain|order STATUS TYPE REASON: {line}"),
+    });
+    let mut word = || words.next().unwrap_or_else(|| panic!("{line}"));
+    let how = how(word());
     let status = word().parse().unwrap_or_else(|_| panic!("{line}"));
-    Known { both, status, kind: word().to_owned(), reason: word().trim().to_owned() }
+    Known { how, status, kind: word().to_owned(), reason: word().trim().to_owned() }
 }

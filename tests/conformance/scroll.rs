@@ -21,9 +21,16 @@ pub async fn compare(stage: &Stage, gateway: &Process, table: &mut Table) {
     for by_url in [false, true] {
         let theirs = pages(&sides.direct, &sides.theirs, by_url).await;
         let ours = pages(&sides.through, &sides.ours, by_url).await;
-        table.add(AREA, "pages", None, if theirs.len() == ours.len() { Verdict::Same } else {
-            Verdict::Unexpected(format!("{} pages directly, {} through the gateway", theirs.len(), ours.len()))
-        });
+        table.add(
+            AREA,
+            "pages",
+            None,
+            if theirs.len() == ours.len() {
+                Verdict::Same
+            } else {
+                Verdict::Unexpected(format!("{} pages directly, {} through the gateway", theirs.len(), ours.len()))
+            },
+        );
         for (number, (wanted, got)) in theirs.iter().zip(&ours).enumerate() {
             let (wanted, got) = (seen(wanted, &sides.theirs), seen(got, &sides.ours));
             let verdict = if wanted == got {

@@ -19,6 +19,7 @@ pub struct Sides {
     pub theirs: String,
 }
 
+const UNKNOWN: &str = "outcome_unknown_exception";
 const SOON: Duration = Duration::from_secs(20);
 
 impl Sides {
@@ -55,7 +56,8 @@ impl Sides {
     pub async fn ask_gateway(&self, request: &Request) -> Reply {
         let rested = async || {
             let got = ask(&self.through, &self.ours, request).await;
-            if got.error_type() == "outcome_unknown_exception" { Err(got.to_string()) } else { Ok(got) }
+            let known = request.known.as_ref().map(|known| known.kind.as_str());
+            if got.error_type() == UNKNOWN && known != Some(UNKNOWN) { Err(got.to_string()) } else { Ok(got) }
         };
         eventually(SOON, &request.path, rested).await
     }

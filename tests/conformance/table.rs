@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{compare::Verdict, request::Known};
+use crate::{
+    compare::Verdict,
+    request::{How, Known},
+};
 
 /// Every area with what was found in it.
 #[derive(Default)]
@@ -33,8 +36,14 @@ impl Table {
             Verdict::Known => {
                 last.known += 1;
                 if let Some(known) = known {
-                    let beside = if known.both { "as Elasticsearch" } else { "only here" };
-                    self.known.push(format!("{what}: {} {}, {beside}: {}", known.status, known.kind, known.reason));
+                    let (status, kind) = (known.status, &known.kind);
+                    let how = match known.how {
+                        How::Alone => format!("{status} {kind}, where Elasticsearch does it"),
+                        How::Both => format!("{status} {kind}, and Elasticsearch refuses it too"),
+                        How::Plain => "is not compressed".to_owned(),
+                        How::Order => "fields in another order".to_owned(),
+                    };
+                    self.known.push(format!("{what}: {how}: {}", known.reason));
                 }
             }
             Verdict::Unexpected(told) => {
@@ -60,7 +69,7 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.known.is_empty() {
-            writeln!(f, "\nKnown differences: what the gateway refuses")?;
+            writeln!(f, "\nKnown differences")?;
             self.known.iter().try_for_each(|known| writeln!(f, "  {known}"))?;
         }
         for unexpected in &self.unexpected {
@@ -68,7 +77,11 @@ impl fmt::Display for Table {
         }
         writeln!(f, "\n{:<28}{:>9}{:>9}{:>9}{:>12}", "area", "compared", "same", "known", "unexpected")?;
         for area in &self.areas {
-            writeln!(f, "{:<28}{:>9}{:>9}{:>9}{:>12}", area.name, area.compared, area.same, area.known, area.unexpected)?;
+            writeln!(
+                f,
+                "{:<28}{:>9}{:>9}{:>9}{:>12}",
+                area.name, area.compared, area.same, area.known, area.unexpected
+            )?;
         }
         let sum = |of: fn(&Area) -> usize| self.areas.iter().map(of).sum::<usize>();
         let (compared, same) = (sum(|area| area.compared), sum(|area| area.same));
