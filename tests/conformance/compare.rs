@@ -23,15 +23,9 @@ pub enum Verdict {
 }
 
 /// Numbers that tell of time.
-const TIMES: [&str; 7] = [
-    "took",
-    "ingest_took",
-    "creation_date",
-    "start_time_in_millis",
-    "time_in_millis",
-    "total_time_in_millis",
-    "max_score_time",
-];
+const TIMES: [&str; 2] = ["took", "ingest_took"];
+/// Texts that tell of time.
+const DATES: [&str; 2] = ["creation_date", "creation_date_string"];
 /// Texts that are drawn at random.
 const NAMES: [&str; 4] = ["index_uuid", "uuid", "_scroll_id", "_id"];
 /// Headers of a moment or of a connection, and of bodies whose numbers have more digits on one side.
