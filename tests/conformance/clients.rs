@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use understudy_tests::{Process, Stage, repository};
 
-use crate::table::Table;
+use crate::{full, table::Table};
 
 const SCRIPTS: [&str; 2] = ["elasticsearch_py", "opensearch_py"];
 const RUN: Duration = Duration::from_secs(240);
@@ -17,6 +17,7 @@ fn python() -> PathBuf {
 /// Runs the scripts where the clients are installed, as `make conformance` sees to.
 pub async fn compare(stage: &Stage, gateway: &Process, table: &mut Table) {
     if !python().exists() {
+        assert!(!full(), "the official clients belong to the full form: tests/conformance/clients/install");
         println!("the official clients are not installed: tests/conformance/clients/install");
         return;
     }
