@@ -115,7 +115,7 @@ fn masked(text: &str) -> String {
     for name in TIMES {
         out = replace_values(&out, name, |value| {
             let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-            (digits > 0).then(|| (digits, "0"))
+            (digits > 0).then_some((digits, "0"))
         });
     }
     for name in NAMES {
