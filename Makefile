@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle simulate simulate-rules soak bench up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle simulate simulate-rules soak bench conformance up down status wipe demo test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,11 @@ soak: prerequisites ## 20 minutes of 70 % of what a gateway takes, beside client
 bench: prerequisites ## what it costs, against nginx and against doing without: ROWS="a d", SHORT=1
 	@deploy/local/prerequisites.sh bench
 	@tests/bench/run $(ROWS)
+
+conformance: prerequisites ## replies through a gateway against Elasticsearch's own, byte for byte; official clients
+	@deploy/local/prerequisites.sh conformance
+	@tests/conformance/clients/install
+	@CONFORMANCE=full tests/run --test conformance -- --nocapture
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench...
+# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance...
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
@@ -39,6 +39,9 @@ need_bench() {
 
 need_demo() { has npm || lacks npm; }
 
+# Debian splits the module that makes environments off.
+need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
+
 # haproxy's package starts a service of its own, which we neither need nor want.
 install_quietly() {
     local systemd=
@@ -53,7 +56,7 @@ install_quietly() {
     fi
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench..." >&2; exit 2; }
+(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance..." >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
@@ -61,7 +64,8 @@ for purpose in "$@"; do
     demo) need_demo ;;
     fuzz) need_fuzz ;;
     bench) need_bench ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench" >&2; exit 2 ;;
+    conformance) need_conformance ;;
+    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0

@@ -52,7 +52,7 @@ impl Refusal {
     pub const PRIMARY_UNAVAILABLE: &str = "primary_unavailable_exception";
 
     /// Everything that a refusal can be counted as.
-    pub const LABELS: [&str; 14] = [
+    pub const LABELS: [&str; 15] = [
         Limit::Bytes.label(),
         Limit::Requests.label(),
         Limit::Rate.label(),
@@ -63,6 +63,7 @@ impl Refusal {
         "media_type_header_exception",
         "not_replicated_exception",
         "outcome_unknown_exception",
+        "parse_exception",
         Self::PRIMARY_UNAVAILABLE,
         "replication_pending_exception",
         "replication_unavailable_exception",
@@ -76,6 +77,11 @@ impl Refusal {
     /// 400: the request is malformed.
     pub fn malformed(reason: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "illegal_argument_exception", reason)
+    }
+
+    /// 400: there is nothing to parse.
+    pub fn unparsed(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "parse_exception", reason)
     }
 
     /// 400: the request contradicts itself.
@@ -184,6 +190,7 @@ mod tests {
         let made = [
             Refusal::malformed("r"),
             Refusal::invalid("r"),
+            Refusal::unparsed("r"),
             Refusal::not_replicated("r"),
             Refusal::too_large("r"),
             Refusal::unsupported_media_type("r"),

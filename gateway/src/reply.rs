@@ -39,7 +39,11 @@ impl ReplyShape {
         let filter_path = query.take("filter_path").map(|text| FilterPath::parse(&text)).transpose()?;
         let filter_path = filter_path.filter(|filter| !filter.is_empty());
         // `human` changes durations and sizes, of which the reply of a write has none.
-        query.take("human");
+        query.take_flag("human")?;
+        // Errors with their stack traces. Elasticsearch 7.10 never answers when the value is neither of both.
+        if query.take_flag("error_trace")? {
+            query.put("error_trace", "true");
+        }
         Ok(Self { updates: UpdateReplies::None, filter_path, pretty: query.take_flag("pretty")? })
     }
 

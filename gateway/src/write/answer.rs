@@ -178,6 +178,7 @@ fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
         409 => return Outcome::Conflict,
         200..=299 | 404 => {}
         400..=499 if status != 408 => return refused(status, item.error.as_ref()),
+        500 if failed_in_pipeline(item.error.as_ref()) => return Outcome::Refused { status, by_state: false },
         _ => return Outcome::Unknown(format!("the primary answered status {status} for the document")),
     }
     let source = body.and_then(|body| stored(&item, body));
@@ -214,6 +215,13 @@ fn stored(item: &ItemBody<'_>, body: &Bytes) -> Option<Bytes> {
     Some(spaced.collect::<Vec<u8>>().into())
 }
 
+/// Whether an ingest pipeline failed: that is before any shard hears of the document, and is not tried again. What a processor
+/// throws has mostly the status 500 (`FailProcessorException`, `IngestProcessorException`).
+fn failed_in_pipeline(error: Option<&ErrorBody>) -> bool {
+    let kind = error.and_then(|error| error.kind.as_deref());
+    matches!(kind, Some("fail_processor_exception" | "ingest_processor_exception"))
+}
+
 fn refused(status: u16, error: Option<&ErrorBody>) -> Outcome {
     let kind = error.and_then(|error| error.kind.as_deref());
     if kind == Some("routing_missing_exception") {
@@ -222,6 +230,10 @@ fn refused(status: u16, error: Option<&ErrorBody>) -> Outcome {
     // An update of a document that is not there is refused because of the document, not of its index.
     let by_state = matches!(status, 403 | 404) && kind != Some("document_missing_exception");
     Outcome::Refused { status, by_state: by_state || kind == Some("index_closed_exception") }
+}
+
+fn whole_error(body: &[u8]) -> Option<ErrorBody> {
+    serde_json::from_slice::<WholeError>(body).ok().map(|whole| whole.error)
 }
 
 fn read_document(status: StatusCode, body: &Bytes) -> Answer {
@@ -235,10 +247,8 @@ fn read_document(status: StatusCode, body: &Bytes) -> Answer {
                 outcome => outcome,
             }
         }
-        (400 | 403 | 404, _) => {
-            let whole = serde_json::from_slice::<WholeError>(body).ok();
-            refused(status.as_u16(), whole.map(|whole| whole.error).as_ref())
-        }
+        (400 | 403 | 404, _) => refused(status.as_u16(), whole_error(body).as_ref()),
+        (500, _) if failed_in_pipeline(whole_error(body).as_ref()) => Outcome::Refused { status: 500, by_state: false },
         _ if refused_whole(status) => return Answer::Refused(status),
         (200..=299, Err(error)) => {
             return Answer::Unknown(format!("the primary's answer is not that of a write: {error}"));
@@ -280,6 +290,24 @@ mod tests {
         assert!(matches!(outcomes[4], Outcome::Unknown(_)));
         assert_eq!(outcomes[5], Outcome::Refused { status: 404, by_state: true });
         assert!(matches!(outcomes[6], Outcome::Unknown(_)), "done without a sequence number is not done");
+    }
+
+    #[test]
+    fn what_a_pipeline_refused_was_not_written() {
+        for kind in ["fail_processor_exception", "ingest_processor_exception"] {
+            let item = format!(
+                "{{\"index\":{{\"_index\":\"i\",\"_id\":\"1\",\"status\":500,\"error\":{{\"type\":\"{kind}\"}}}}}}"
+            );
+            let body = format!("{{\"took\":1,\"ingest_took\":0,\"errors\":true,\"items\":[{item}]}}");
+            let outcomes = vec![Outcome::Refused { status: 500, by_state: false }];
+            assert_eq!(bulk(200, &body, 1), Answer::Items { outcomes: outcomes.clone(), pipeline_ran: true });
+            let body = Bytes::from(format!("{{\"error\":{{\"type\":\"{kind}\",\"reason\":\"no\"}},\"status\":500}}"));
+            let whole = Answer::read(AnswerShape::Document, StatusCode::INTERNAL_SERVER_ERROR, &body, 1);
+            assert_eq!(whole, Answer::Items { outcomes, pipeline_ran: false });
+        }
+        let other = r#"{"error":{"type":"null_pointer_exception"},"status":500}"#;
+        let other = Answer::read(AnswerShape::Document, StatusCode::INTERNAL_SERVER_ERROR, &Bytes::from(other), 1);
+        assert!(matches!(other, Answer::Unknown(_)), "{other:?}");
     }
 
     #[test]

@@ -106,11 +106,7 @@ fn plan_item(
     let (action, fields) = (operation.action, &operation.fields);
     check_fields(fields)?;
     let client_version = client_version(action, fields.version_type.as_deref(), fields.version)?;
-    let index = fields
-        .index
-        .as_deref()
-        .or(defaults.index)
-        .ok_or_else(|| Refusal::malformed("index is missing: neither the action nor the URL names one"))?;
+    let index = fields.index.as_deref().or(defaults.index).ok_or_else(|| invalid("index is missing"))?;
     let index = match indices.get(index) {
         Some(known) => known.clone(),
         None => {
@@ -122,9 +118,9 @@ fn plan_item(
     };
     let id: Arc<str> = match fields.id.as_deref() {
         None | Some("") if action == Action::Update => return Err(invalid("id is missing")),
+        None if action == Action::Delete => return Err(invalid("id is missing")),
         Some("") => return Err(Refusal::malformed("if _id is specified it must not be empty")),
         Some(id) => id.into(),
-        None if action == Action::Delete => return Err(Refusal::malformed("an id is required to delete")),
         None if fields.if_seq_no.is_some() => {
             return Err(Refusal::malformed("if_seq_no needs the _id of the document that is compared"));
         }

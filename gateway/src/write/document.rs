@@ -30,7 +30,9 @@ pub fn plan(
     limits: Limits,
 ) -> Result<PlannedWrite, Refusal> {
     let reply = ReplyShape::take(&mut query)?;
-    let action = match (route.operation, query.take("op_type").as_deref()) {
+    // In either case, as in Elasticsearch (`DocWriteRequest.OpType.fromString`).
+    let op_type = query.take("op_type").map(|kind| kind.to_ascii_lowercase());
+    let action = match (route.operation, op_type.as_deref()) {
         (DocumentOperation::Update, None) => return update::plan(route, query, body, reply, limits),
         (DocumentOperation::Delete, None) => Action::Delete,
         (DocumentOperation::Create, None | Some("create")) | (DocumentOperation::Index, Some("create")) => {
@@ -95,7 +97,7 @@ fn url_version(query: &Query) -> Result<Option<u64>, Refusal> {
 fn one_line(body: &Bytes) -> Result<Bytes, Refusal> {
     let trimmed = body.trim_ascii();
     if trimmed.is_empty() {
-        return Err(Refusal::malformed("request body is required"));
+        return Err(Refusal::unparsed("request body is required"));
     }
     let source = body.slice_ref(trimmed);
     // UTF-16, which Elasticsearch takes as well, has zero bytes.
@@ -138,6 +140,8 @@ mod tests {
         let create = plan_text(DocumentOperation::Index, None, "op_type=create", "{}").unwrap();
         assert_eq!(create.items[0].action, Action::Create);
         assert_eq!(create.path, format!("/i/_create/{}", path_part(&create.items[0].key.id)));
+        let shouted = plan_text(DocumentOperation::Index, Some("1"), "op_type=CREATE", "{}").unwrap();
+        assert_eq!((shouted.items[0].action, shouted.path.as_str()), (Action::Create, "/i/_create/1"));
         let delete = plan_text(DocumentOperation::Delete, Some("1"), "if_seq_no=3&if_primary_term=1", "").unwrap();
         assert_eq!(
             (delete.method.as_str(), delete.path.as_str()),
@@ -160,6 +164,7 @@ mod tests {
             (index, "op_type=create&version=3&version_type=external", None, false),
             (DocumentOperation::Create, "version=3&version_type=external", None, false),
             (delete, "pipeline=p", None, false),
+            (index, "error_trace=true", None, false),
             (index, "pipeline=p&require_alias=true", None, true),
             (index, "pipeline=_none", None, false),
         ] {
@@ -190,6 +195,8 @@ mod tests {
             (Some("1"), "", "", 400),
             (Some("1"), "", "{ // a comment\n\"a\":1}", 400),
             (Some("1"), "format=cbor", "{}", 406),
+            (Some("1"), "human=maybe", "{}", 400),
+            (Some("1"), "error_trace=maybe", "{}", 400),
         ] {
             let refusal = plan_text(DocumentOperation::Index, id, query, body).unwrap_err();
             assert_eq!(refusal.status.as_u16(), status, "{query} {body}: {refusal:?}");

@@ -105,7 +105,8 @@ impl PlannedWrite {
 }
 
 /// Parameters that every write of documents may have beside those of its own.
-pub(super) const SHARED_PARAMETERS: [&str; 4] = ["routing", "refresh", "timeout", "wait_for_active_shards"];
+pub(super) const SHARED_PARAMETERS: [&str; 5] =
+    ["routing", "refresh", "timeout", "wait_for_active_shards", "error_trace"];
 
 /// The version that targets store, where the client gave its own (`external`, `external_gt` and `external_gte`).
 ///
