@@ -5,7 +5,7 @@
 //!               └─ look at the state before ┘                                                └─ observe ───┘                    └► settle
 //! ```
 //!
-//! It runs in a task of its own: a client that goes away does not stop a write in the middle. [`course`] says what follows
+//! It runs in a task of its own: a client that goes away does not stop a write in the middle. [`mod@course`] says what follows
 //! what, `placed` does it.
 
 pub mod course;

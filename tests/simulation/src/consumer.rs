@@ -280,8 +280,8 @@ impl Consumer {
                 BulkVerdict::Withdrawn
             } else {
                 // It may be frozen here: checked, and not yet sent.
-                let connects = if world.fault(0.05) { 1_000 } else { 3 };
-                world.sleep(world.chance.below(connects)).await;
+                let (longest, slow) = world.scenario.connects;
+                world.sleep(world.chance.below(if world.fault(slow) { longest } else { 3 })).await;
                 consumer.apply(&bulk).await
             };
             consumer.happens(Event::Answered(bulk.id, verdict));
@@ -317,7 +317,7 @@ impl Consumer {
                     let kafka = world.kafka.borrow();
                     let schemas = kafka.schemas.iter().filter(|schema| !schema.client_versions);
                     let greatest = schemas.clone().max_by_key(|schema| schema.version);
-                    let chosen = if world.holds(Rule::SchemaGreatest) { greatest } else { schemas.clone().last() };
+                    let chosen = if world.holds(Rule::SchemaGreatest) { greatest } else { schemas.clone().next_back() };
                     greatest.zip(chosen).map(|(greatest, chosen)| (greatest.version, chosen.mapping.clone()))
                 };
                 if let Some((greatest, fields)) = known.filter(|(greatest, _)| *greatest >= mapping) {

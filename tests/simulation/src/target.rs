@@ -43,6 +43,9 @@ pub(crate) enum Check {
     Condition(Condition),
 }
 
+/// By shard and id: source and routing.
+pub(crate) type Documents = BTreeMap<(u32, u64), (Bytes, Option<Arc<str>>)>;
+
 /// Status, result, sequence number.
 pub(crate) type Took = (u16, &'static str, u64);
 
@@ -58,7 +61,7 @@ impl Target {
             DocumentState::Deleted => None,
             DocumentState::Reference => unreachable!("no source is that large"),
         };
-        if let Some((field, date)) = put.and_then(|source| field(source)) {
+        if let Some((field, date)) = put.and_then(field) {
             // What nobody said is guessed.
             let known = *self.mapping.entry(field).or_insert(date);
             if known && !date {
@@ -123,7 +126,7 @@ impl Target {
     }
 
     /// Its documents: shard, id, and what stands there.
-    pub(crate) fn documents(&self) -> BTreeMap<(u32, u64), (Bytes, Option<Arc<str>>)> {
+    pub(crate) fn documents(&self) -> Documents {
         let of = |(number, shard): (usize, &Shard)| {
             let there = |(id, stored): (&u64, &Stored)| {
                 Some(((number as u32, *id), (stored.source.clone()?, stored.routing.clone())))

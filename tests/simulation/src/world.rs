@@ -71,6 +71,9 @@ pub(crate) struct Acknowledged {
     pub(crate) order: (u64, u64),
 }
 
+/// Who is woken.
+type Listeners = Vec<(Owner, Slot<()>)>;
+
 pub(crate) struct World {
     pub(crate) executor: Rc<Executor>,
     pub(crate) chance: Random,
@@ -90,7 +93,7 @@ pub(crate) struct World {
     pub(crate) busy: Cell<usize>,
     pub(crate) errors: RefCell<Vec<String>>,
     /// Who waits for records of a partition.
-    pub(crate) listeners: RefCell<BTreeMap<Place, Vec<(Owner, Slot<()>)>>>,
+    pub(crate) listeners: RefCell<BTreeMap<Place, Listeners>>,
     pub(crate) dead_letters: RefCell<Vec<String>>,
 }
 
