@@ -79,7 +79,7 @@ simulate: prerequisites ## schedules of the whole, from seeds: SEEDS=1000, or SE
 		$(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace) --scenario "$${SCENARIO:-}" --without "$${WITHOUT:-}"
 
 simulate-rules: prerequisites ## every rule of the protocol switched off: how many schedules until it shows
-	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --rules --seeds "$${SEEDS:-300}" \
+	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --rules --seeds "$${SEEDS:-1000}" \
 		--scenario "$${SCENARIO:-}"
 
 soak: prerequisites ## 20 minutes of 70 % of what a gateway takes, beside clients that misbehave: SECONDS_OF_SOAK=1200

@@ -116,13 +116,11 @@ impl World {
         for _ in 0..TRIES {
             self.sleep(self.latency()).await;
             let mut writes: Vec<(usize, Condition)> = Vec::new();
-            for (place, effect) in bulk.effects.iter().enumerate() {
-                if verdicts[place].is_some() {
-                    continue;
-                }
+            for (place, verdict) in verdicts.iter_mut().enumerate().filter(|(_, verdict)| verdict.is_none()) {
+                let effect = &bulk.effects[place];
                 let copy: Copy = self.targets.borrow()[target].copy(effect);
                 match decide(effect, &copy) {
-                    Step::Done => verdicts[place] = Some(Verdict::Applied),
+                    Step::Done => *verdict = Some(Verdict::Applied),
                     Step::Write(condition) => writes.push((place, condition)),
                     Step::NoIndex | Step::Unknown(_) => {}
                 }

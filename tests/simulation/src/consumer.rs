@@ -280,8 +280,8 @@ impl Consumer {
                 BulkVerdict::Withdrawn
             } else {
                 // It may be frozen here: checked, and not yet sent.
-                let connects = if world.fault(0.05) { 1_000 } else { 3 };
-                world.sleep(world.chance.below(connects)).await;
+                let (longest, slow) = world.scenario.connects;
+                world.sleep(world.chance.below(if world.fault(slow) { longest } else { 3 })).await;
                 consumer.apply(&bulk).await
             };
             consumer.happens(Event::Answered(bulk.id, verdict));

@@ -1,14 +1,12 @@
 //! The judgement: primary and targets are equal, and nothing that was acknowledged is missing.
 
-use std::collections::BTreeMap;
-
-use crate::{run::differences, world::World};
+use crate::{run::differences, target::Documents, world::World};
 
 /// What does not hold.
 pub(crate) fn judge(world: &World) -> Vec<String> {
     let mut errors = Vec::new();
     let primary = world.primary.borrow();
-    let documents: BTreeMap<_, _> = primary
+    let documents: Documents = primary
         .shards
         .iter()
         .enumerate()

@@ -181,15 +181,12 @@ fn rules(scenarios: &[&'static Scenario], seeds: u64) -> bool {
     for rule in Rule::ALL {
         let without = Without::these(&[*rule]);
         // The fewest seeds of all scenarios.
-        let mut first: Option<(u64, &Scenario, String)> = None;
-        for scenario in scenarios {
-            let most = first.as_ref().map_or(seeds, |(before, ..)| before - 1);
-            let failed = (0..most).find_map(|seed| {
+        let first = (0..seeds).find_map(|seed| {
+            scenarios.iter().find_map(|scenario| {
                 let error = simulate(scenario, seed, without, false).errors.into_iter().next()?;
-                Some((seed + 1, *scenario, error))
-            });
-            first = failed.or(first);
-        }
+                Some((seed + 1, scenario, error))
+            })
+        });
         match first {
             Some((after, scenario, error)) => {
                 shown += 1;

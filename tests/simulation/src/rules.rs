@@ -95,6 +95,7 @@ pub const COVERED: &[(Rule, &str)] = &[
     (Rule::Slow, "a node tries again when a shard fails over, and that shows in the second look as another term"),
     (Rule::TermTwice, "another term shows in the second look, of the gateway or of the reconciler (still)"),
     (Rule::TermRests, "a demoted copy that goes on writing to the copy in its place is not simulated"),
+    (Rule::SchemaGreatest, "whoever publishes an older schema looks again and publishes the newest behind it"),
     (Rule::Fresh, "caution does the same for all that is decided after a freeze; fresh is for what was decided before"),
 ];
 

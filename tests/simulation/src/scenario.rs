@@ -51,7 +51,7 @@ pub struct Scenario {
     pub(crate) slow_look: f64,
     /// The age at which the reconciler looks at an intent for the first time, in ms.
     pub(crate) reconcile_after: u64,
-    /// A connection to the primary that takes long, at several nodes, in ms, and how many do.
+    /// A connection to a cluster that takes long, at several nodes, in ms, and how many do.
     pub(crate) connects: (u64, f64),
     pub(crate) gateway_dies: f64,
     pub(crate) gateway_freezes: f64,
@@ -166,12 +166,13 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "slow_look",
+        seconds: 250,
         slow_look: 0.6,
         consumer_caught: 0.2,
         consumers: 3,
         lose_reply: 0.4,
         consumer_freezes: 0.02,
-        freeze: (75_000, 150_000),
+        freeze: (135_000, 200_000),
         target_restarts: 0.1,
         keys: 1,
         mix: [5, 5, 0, 0],
@@ -201,9 +202,10 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "late",
-        caught: 0.25,
+        seconds: 250,
+        caught: 0.2,
         slow_look: 0.4,
-        freeze: (70_000, 140_000),
+        freeze: (135_000, 200_000),
         dies_thawed: 0.8,
         target_restarts: 0.1,
         gateways: 6,
@@ -211,14 +213,15 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "skew",
-        clock_jumps: 0.1,
-        caught: 0.2,
-        slow_look: 0.4,
-        freeze: (55_000, 66_000),
+        clock_jumps: 0.3,
+        caught: 0.1,
+        slow_look: 0.6,
+        freeze: (58_000, 65_000),
         reconcile_after: 66_500,
         target_restarts: 0.1,
-        gateways: 4,
-        rate: 0.5,
+        gateways: 12,
+        rate: 0.8,
+        burst: 6,
         ..ONE
     },
     Scenario {
@@ -244,10 +247,12 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "thawed",
+        seconds: 200,
+        connects: (2_000, 0.3),
         consumer_caught: 0.15,
         target_restarts: 0.06,
         consumer_freezes: 0.04,
-        freeze: (14_000, 120_000),
+        freeze: (14_000, 150_000),
         consumers: 3,
         bulk_slow: 0.05,
         ..ONE

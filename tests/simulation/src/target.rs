@@ -46,6 +46,9 @@ pub(crate) enum Check {
     Condition(Condition),
 }
 
+/// By shard and id: source and routing.
+pub(crate) type Documents = BTreeMap<(u32, u64), (Bytes, Option<Arc<str>>)>;
+
 /// Status, result, sequence number.
 pub(crate) type Took = (u16, &'static str, u64);
 

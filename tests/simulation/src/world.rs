@@ -71,8 +71,8 @@ pub(crate) struct Acknowledged {
     pub(crate) order: (u64, u64),
 }
 
-/// Who waits, and how they are woken.
-type Waiting = Vec<(Owner, Slot<()>)>;
+/// Who is woken.
+type Listeners = Vec<(Owner, Slot<()>)>;
 
 pub(crate) struct World {
     pub(crate) executor: Rc<Executor>,
@@ -93,7 +93,7 @@ pub(crate) struct World {
     pub(crate) busy: Cell<usize>,
     pub(crate) errors: RefCell<Vec<String>>,
     /// Who waits for records of a partition.
-    pub(crate) listeners: RefCell<BTreeMap<Place, Waiting>>,
+    pub(crate) listeners: RefCell<BTreeMap<Place, Listeners>>,
     pub(crate) dead_letters: RefCell<Vec<String>>,
 }
 
