@@ -26,9 +26,6 @@ struct Shard {
     next: u64,
 }
 
-/// Source and routing of documents, by shard and id.
-pub(crate) type Documents = BTreeMap<(u32, u64), (Bytes, Option<Arc<str>>)>;
-
 pub(crate) struct Target {
     layout: ShardLayout,
     shards: Vec<Shard>,
