@@ -49,7 +49,6 @@ fn a_rule_that_is_switched_off_shows() {
         (Rule::Window, "redeliver"),
         (Rule::External, "slow_bulk"),
         (Rule::OneBatch, "slow_bulk"),
-        (Rule::Guard, "pipeline"),
         (Rule::Linger, "unknown"),
         (Rule::Reconcile, "unknown"),
         (Rule::Intent, "unknown"),
