@@ -45,7 +45,7 @@ const SHOW: Duration = Duration::from_millis(500);
 const BEGINNINGS: usize = 6;
 /// Records that are taken at once before the engine decides anew.
 const TAKEN: usize = 256;
-/// A loop that comes round no more often than this stood still. It wakes for [`SHOW`] at least.
+/// A loop that comes round no more often than this stood still. It wakes for `SHOW` at least.
 pub const STILL: Duration = Duration::from_secs(3);
 
 /// What the driver works with.
