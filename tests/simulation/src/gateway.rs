@@ -393,6 +393,10 @@ impl Look for Write {
                 }
             }
         }
+        if !world.holds(Rule::IndexShown) {
+            let layout = world.primary.borrow().layout;
+            observation.shards.extend(keys.iter().map(|key| (key.index.clone(), layout)));
+        }
         Ok(observation)
     }
 

@@ -47,6 +47,7 @@ rules! {
     ObservationWins "observation_wins" "of two effects with one version the observed one wins",
     Observe409 "observe_409" "items with 409 are observed when the state moved",
     NoopEffect "noop_effect" "a noop is published",
+    IndexShown "index_shown" "what was written is not nothing because the master does not show its index",
     Slow "slow" "a conflict after a long wait is observed although the state rests",
     PrimaryLook "primary_look" "an observation asks the primary copy",
     CurrentTerm "current_term" "an observation carries the shard's current term",
@@ -94,7 +95,6 @@ pub const COVERED: &[(Rule, &str)] = &[
     (Rule::LookLater, "what a look of before does not show shows in the second look, and the intent stays open"),
     (Rule::Slow, "a node tries again when a shard fails over, and that shows in the second look as another term"),
     (Rule::TermTwice, "another term shows in the second look, of the gateway or of the reconciler (still)"),
-    (Rule::TermRests, "a demoted copy that goes on writing to the copy in its place is not simulated"),
     (Rule::SchemaGreatest, "whoever publishes an older schema looks again and publishes the newest behind it"),
     (Rule::Fresh, "caution does the same for all that is decided after a freeze; fresh is for what was decided before"),
 ];

@@ -270,7 +270,7 @@ pub const SCENARIOS: &[Scenario] = &[
         ..ONE
     },
     Scenario { name: "slow_bulk", target_restarts: 0.1, bulk_slow: 0.15, bulk_unanswered: 0.05, ..ONE },
-    Scenario { name: "pipeline", pipeline_changes: 0.06, keys: 1, burst: 15, gateway_dies: 0.01, ..BASE },
+    Scenario { name: "pipeline", seconds: 200, pipeline_changes: 0.06, keys: 1, burst: 15, gateway_dies: 0.01, ..BASE },
     Scenario {
         name: "seldom",
         pipeline_changes: 0.06,
