@@ -349,7 +349,7 @@ mod tests {
             ("{\"index\":{\"_index\":\"a,b\"}}\n{}", 400, "not the name of one index"),
             ("{\"index\":{\"_index\":\"<a-{now}>\"}}\n{}", 501, "date math"),
             ("{\"index\":{}}\n{}", 400, "index is missing"),
-            ("{\"delete\":{\"_index\":\"a\"}}", 400, "an id is required"),
+            ("{\"delete\":{\"_index\":\"a\"}}", 400, "id is missing"),
             ("{\"index\":{\"_index\":\"a\",\"_id\":\"\"}}\n{}", 400, "must not be empty"),
             ("{\"index\":{\"_index\":\"a\",\"if_seq_no\":1,\"if_primary_term\":1}}\n{}", 400, "if_seq_no needs"),
         ] {
