@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::{Http, Metrics, eventually, servers::signal, try_eventually};
+use crate::{
+    Http, Metrics, eventually,
+    servers::{freeze, signal},
+    try_eventually,
+};
 
 /// A process of ours. It is killed when it goes out of scope; after a panic the end of its log is shown.
 pub struct Process {
@@ -136,7 +140,7 @@ impl Process {
 
     /// SIGSTOP: it does nothing, and its connections stay.
     pub fn freeze(&self) {
-        signal("STOP", self.pid());
+        freeze(self.pid());
     }
 
     /// SIGCONT.

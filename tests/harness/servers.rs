@@ -1,8 +1,10 @@
 //! Faults of the servers themselves.
 
 use std::{
+    fs,
     process::{Command, Stdio},
     sync::Mutex as Noted,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -72,7 +74,7 @@ impl Servers {
     /// When it does not run.
     pub fn freeze(&self, server: &str) {
         let pid = self.pid(server);
-        signal("STOP", pid);
+        freeze(pid);
         self.frozen.lock().expect("no test panics here").push(pid);
     }
 
@@ -120,6 +122,29 @@ impl Drop for Servers {
 /// By the command, because a crate for two signals does not pay.
 pub(crate) fn signal(name: &str, pid: u32) {
     send_signal(name, &pid.to_string());
+}
+
+/// SIGSTOP to one process; none of its threads runs any more when this returns. On a busy machine that takes a moment, in
+/// which a server may still answer.
+///
+/// # Panics
+/// When one runs on.
+pub(crate) fn freeze(pid: u32) {
+    signal("STOP", pid);
+    let begun = Instant::now();
+    while !is_frozen(pid) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "process {pid} runs on after SIGSTOP");
+        std::thread::yield_now();
+    }
+}
+
+fn is_frozen(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    // The state stands behind the name in parentheses, which may hold anything.
+    threads.flatten().all(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_none_or(|(_, rest)| matches!(rest.trim_start().as_bytes().first(), Some(b'T' | b'Z')))
+    })
 }
 
 /// Sends a signal to a part of the stack, with whatever it has started: each part leads a group of its own.
