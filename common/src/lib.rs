@@ -26,6 +26,7 @@ pub mod intent;
 pub mod kafka;
 pub mod lag;
 pub mod log;
+pub mod object;
 pub mod observe;
 pub mod on_look;
 pub mod process;

@@ -134,10 +134,11 @@ async fn a_gateway_that_drains_lets_requests_end_and_says_goodbye() {
     let arrived = async || fake.requests().iter().any(|request| request.path.ends_with("h=slow"));
     eventually(WITHIN, "it is under way", arrived).await;
     gateway.terminate();
-    // Both clients hear that nothing new is taken, while what is under way goes on.
+    // Both clients hear that nothing new is taken, while what is under way goes on. The client looks at what it has heard when it
+    // is given something to send.
     for requests in [&mut resting.requests, &mut busy.requests] {
         let closed = async {
-            while requests.ready().await.is_ok() {
+            while requests.ready().await.is_ok() && requests.send_request(request("GET", "/", "")).await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use understudy_common::object::Object;
 
 use super::plan::{AnswerShape, refused_whole};
 
@@ -75,13 +76,13 @@ struct BulkBody<'a> {
 #[serde(rename_all = "lowercase")]
 enum BulkItem<'a> {
     #[serde(borrow)]
-    Index(ItemBody<'a>),
+    Index(Object<ItemBody<'a>>),
     #[serde(borrow)]
-    Create(ItemBody<'a>),
+    Create(Object<ItemBody<'a>>),
     #[serde(borrow)]
-    Delete(ItemBody<'a>),
+    Delete(Object<ItemBody<'a>>),
     #[serde(borrow)]
-    Update(ItemBody<'a>),
+    Update(Object<ItemBody<'a>>),
 }
 
 /// An item of a bulk, or the answer to a write of one document.
@@ -98,8 +99,8 @@ struct ItemBody<'a> {
     #[serde(rename = "_primary_term")]
     primary_term: Option<u64>,
     #[serde(borrow)]
-    get: Option<GetBody<'a>>,
-    error: Option<ErrorBody>,
+    get: Option<Object<GetBody<'a>>>,
+    error: Option<Object<ErrorBody>>,
 }
 
 /// The document after an update.
@@ -122,7 +123,7 @@ struct ErrorBody {
 
 #[derive(Deserialize)]
 struct WholeError {
-    error: ErrorBody,
+    error: Object<ErrorBody>,
 }
 
 impl Answer {
@@ -155,16 +156,18 @@ fn read_bulk(status: StatusCode, body: &Bytes, items: usize) -> Answer {
     if status != StatusCode::OK {
         return Answer::Unknown(format!("the primary answered {status}"));
     }
-    let bulk: BulkBody = match serde_json::from_slice(body) {
-        Ok(bulk) => bulk,
+    let bulk = match serde_json::from_slice::<Object<BulkBody<'_>>>(body) {
+        Ok(Object(bulk)) => bulk,
         Err(error) => return Answer::Unknown(format!("the primary's answer is no bulk answer: {error}")),
     };
     if bulk.items.len() != items {
         return Answer::Unknown(format!("the primary answered {} items of {items}", bulk.items.len()));
     }
     let outcomes = bulk.items.into_iter().map(|item| match item {
-        BulkItem::Index(item) | BulkItem::Create(item) | BulkItem::Delete(item) => item_outcome(item, None),
-        BulkItem::Update(item) => item_outcome(item, Some(body)),
+        BulkItem::Index(Object(item)) | BulkItem::Create(Object(item)) | BulkItem::Delete(Object(item)) => {
+            item_outcome(item, None)
+        }
+        BulkItem::Update(Object(item)) => item_outcome(item, Some(body)),
     });
     Answer::Items { outcomes: outcomes.collect(), pipeline_ran: bulk.ingest_took.is_some() }
 }
@@ -189,7 +192,7 @@ fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
         }
         (.., Some(result), None, None)
             // Also of a document that a pipeline dropped.
-            if status == 200 && result == "noop" && item.get.as_ref().is_none_or(|get| get.found == Some(false)) =>
+            if status == 200 && result == "noop" && item.get.as_ref().is_none_or(|get| get.0.found == Some(false)) =>
         {
             Outcome::NothingThere
         }
@@ -202,7 +205,7 @@ fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
 /// means the same.
 fn stored(item: &ItemBody<'_>, body: &Bytes) -> Option<Bytes> {
     let is_there = matches!(item.result.as_deref(), Some("created" | "updated" | "noop"));
-    let get = item.get.as_ref().filter(|get| is_there && get.found != Some(false))?;
+    let get = item.get.as_ref().map(|get| &get.0).filter(|get| is_there && get.found != Some(false))?;
     let is_of = |told: Option<u64>, done: Option<u64>| told.is_none() || told == done;
     if !is_of(get.seq_no, item.seq_no) || !is_of(get.primary_term, item.primary_term) {
         return None;
@@ -217,13 +220,13 @@ fn stored(item: &ItemBody<'_>, body: &Bytes) -> Option<Bytes> {
 
 /// Whether an ingest pipeline failed: that is before any shard hears of the document, and is not tried again. What a processor
 /// throws has mostly the status 500 (`FailProcessorException`, `IngestProcessorException`).
-fn failed_in_pipeline(error: Option<&ErrorBody>) -> bool {
-    let kind = error.and_then(|error| error.kind.as_deref());
+fn failed_in_pipeline(error: Option<&Object<ErrorBody>>) -> bool {
+    let kind = error.and_then(|error| error.0.kind.as_deref());
     matches!(kind, Some("fail_processor_exception" | "ingest_processor_exception"))
 }
 
-fn refused(status: u16, error: Option<&ErrorBody>) -> Outcome {
-    let kind = error.and_then(|error| error.kind.as_deref());
+fn refused(status: u16, error: Option<&Object<ErrorBody>>) -> Outcome {
+    let kind = error.and_then(|error| error.0.kind.as_deref());
     if kind == Some("routing_missing_exception") {
         return Outcome::Unrouted;
     }
@@ -232,14 +235,14 @@ fn refused(status: u16, error: Option<&ErrorBody>) -> Outcome {
     Outcome::Refused { status, by_state: by_state || kind == Some("index_closed_exception") }
 }
 
-fn whole_error(body: &[u8]) -> Option<ErrorBody> {
-    serde_json::from_slice::<WholeError>(body).ok().map(|whole| whole.error)
+fn whole_error(body: &[u8]) -> Option<Object<ErrorBody>> {
+    serde_json::from_slice::<Object<WholeError>>(body).ok().map(|whole| whole.0.error)
 }
 
 fn read_document(status: StatusCode, body: &Bytes) -> Answer {
-    let outcome = match (status.as_u16(), serde_json::from_slice::<ItemBody<'_>>(body)) {
+    let outcome = match (status.as_u16(), serde_json::from_slice::<Object<ItemBody<'_>>>(body)) {
         (409, _) => Outcome::Conflict,
-        (code @ (200 | 201 | 404), Ok(item)) if item.error.is_none() => {
+        (code @ (200 | 201 | 404), Ok(Object(item))) if item.error.is_none() => {
             match item_outcome(ItemBody { status: Some(code), ..item }, Some(body)) {
                 Outcome::Unknown(_) => {
                     return Answer::Unknown("the primary's answer is not that of a write".to_owned());
