@@ -37,8 +37,9 @@ async fn too_many_connections() {
     // Who was there goes on, and others come in again although none of the flood goes by itself.
     through.get("/").await.expect(200);
     let comes_in = async || {
-        let reply = Http::new(gateway.address()).request("GET", "/").send().await;
-        reply.is_ok_and(|reply| reply.status == 200)
+        let reply = Http::new(gateway.address()).request("GET", "/").within(Duration::from_secs(3)).send().await?;
+        let open = gateway.metric("understudy_connections", &[]).await;
+        if reply.status == 200 { Ok(()) } else { Err(format!("{open} are open: {reply}")) }
     };
     eventually(Duration::from_secs(20), "somebody else comes in", comes_in).await;
     drop((flood, through));

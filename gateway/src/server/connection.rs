@@ -93,31 +93,45 @@ pub async fn serve(server: Arc<Server>, stream: TcpStream, address: IpAddr) {
     };
     let limit = Instant::now() + server.gateway.config.patience.header_timeout;
     let secured = tokio::select! {
-        secured = tokio::time::timeout_at(limit, secure(tls, stream)) => secured.unwrap_or(Err("timeout")),
+        secured = tokio::time::timeout_at(limit, secure(tls, stream)) => secured.unwrap_or(Err(Insecure::Not("timeout"))),
         () = server.over.cancelled() => return,
     };
     match secured {
         Ok(stream) => speak(&server, stream, address).await,
-        Err(reason) => {
+        Err(insecure) => {
+            let (reason, plain) = match insecure {
+                Insecure::Plain(stream) => ("plain_http", Some(stream)),
+                Insecure::Not(reason) => (reason, None),
+            };
             tracing::debug!(%address, reason, "a connection never came to speak TLS");
             server.gateway.metrics.handshakes_failed.with_label_values(&[reason]).inc();
+            // That takes a time of its own, also where handshakes have little.
+            if let Some(stream) = plain {
+                let reason = "this port speaks HTTPS (gateway.tls), and the request came as plain HTTP";
+                turn_away(stream, &Refusal::malformed(reason)).await;
+            }
         }
     }
 }
 
-/// The handshake; why it failed, as metrics name it.
-async fn secure(tls: &Reloading<FrontFiles>, stream: TcpStream) -> Result<TlsStream<TcpStream>, &'static str> {
+/// Why nobody speaks TLS on a connection.
+enum Insecure {
+    /// Its client speaks plain HTTP.
+    Plain(TcpStream),
+    /// The handshake did not succeed: why, as metrics name it.
+    Not(&'static str),
+}
+
+async fn secure(tls: &Reloading<FrontFiles>, stream: TcpStream) -> Result<TlsStream<TcpStream>, Insecure> {
     let mut first = [0];
-    let seen = stream.peek(&mut first).await.map_err(|_| "failed")?;
+    let seen = stream.peek(&mut first).await.map_err(|_| Insecure::Not("failed"))?;
     // No record of TLS begins so.
     if seen > 0 && first[0].is_ascii_uppercase() {
-        let reason = "this port speaks HTTPS (gateway.tls), and the request came as plain HTTP";
-        turn_away(stream, &Refusal::malformed(reason)).await;
-        return Err("plain_http");
+        return Err(Insecure::Plain(stream));
     }
     TlsAcceptor::from(tls.current()).accept(stream).await.map_err(|error| {
         tracing::debug!(%error, "a TLS handshake failed");
-        "failed"
+        Insecure::Not("failed")
     })
 }
 
