@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle simulate simulate-rules soak bench conformance up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance up down status wipe demo test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,8 +71,11 @@ fuzz: prerequisites ## strangers' bytes for every parser: SECONDS_OF_FUZZING=60 
 	@deploy/local/prerequisites.sh fuzz
 	@tests/fuzz/run
 
-oracle: prerequisites ## the short oracle from several seeds: SEEDS="1 2 3" SECONDS_OF_LOAD=60
-	@SEEDS="$${SEEDS:-1 2 3}" tests/run --test oracle
+oracle: prerequisites ## writes and faults of all kinds, and a judge: SEED=1, or SEEDS="1 2 3"; MINUTES=1; CUT_LINKS=no
+	@SEEDS="$${SEEDS:-$${SEED:-1 2 3}}" CUT_LINKS="$${CUT_LINKS:-yes}" tests/run --test oracle -- --nocapture acknowledged
+
+oracle-planted: prerequisites ## bugs in gateways and consumers, which the oracle must find: PLANTED=all, or no-window,...
+	@PLANTED="$${PLANTED:-all}" tests/run --test oracle -- --nocapture planted
 
 simulate: prerequisites ## schedules of the whole, from seeds: SEEDS=1000, or SEED=17 TRACE=1; SCENARIO=zombie WITHOUT=window
 	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --seeds "$${SEEDS:-1000}" \

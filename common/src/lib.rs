@@ -29,6 +29,7 @@ pub mod log;
 pub mod object;
 pub mod observe;
 pub mod on_look;
+pub mod planted;
 pub mod process;
 pub mod process_metrics;
 pub mod record;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance...
+# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance|links...
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
@@ -37,6 +37,13 @@ need_bench() {
     has taskset || lacks util-linux
 }
 
+# Links are cut in a network namespace.
+need_links() {
+    has unshare || lacks util-linux
+    has ip || lacks iproute2
+    has iptables || lacks iptables
+}
+
 need_demo() { has npm || lacks npm; }
 
 # Debian splits the module that makes environments off.
@@ -56,7 +63,7 @@ install_quietly() {
     fi
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance..." >&2; exit 2; }
+(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance|links..." >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
@@ -64,8 +71,9 @@ for purpose in "$@"; do
     demo) need_demo ;;
     fuzz) need_fuzz ;;
     bench) need_bench ;;
+    links) need_links ;;
     conformance) need_conformance ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance" >&2; exit 2 ;;
+    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance links" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0

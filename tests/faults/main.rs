@@ -1,5 +1,7 @@
 //! Servers that die, one test after another.
 
+mod brokers;
+
 use std::time::{Duration, Instant};
 
 use serde_json::json;
