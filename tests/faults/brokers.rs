@@ -87,6 +87,7 @@ async fn one_broker_of_three_costs_nothing_and_two_no_acknowledged_write() {
         .set("kafka.min_insync_replicas", 2)
         .set("gateway.intent_timeout", DEADLINE)
         .set("gateway.publish_timeout", DEADLINE)
+        .set("gateway.primary_timeout", "20s")
         .set("consumer.reconcile_after", "2s");
     let (gateway, _consumer) = (stage.gateway().await, stage.consumer().await);
     let (through, index) = (stage.through(&gateway), stage.index("i"));
