@@ -97,6 +97,41 @@ fn faults_of_alerts(rules: &str, tests: &str, page: impl Fn(&str) -> Option<Stri
     faults
 }
 
+/// The pages, by their names.
+pub fn pages() -> Vec<(String, String)> {
+    let folder = std::fs::read_dir(repository().join("deploy/runbooks")).expect("pages");
+    let names = folder.map(|file| file.expect("a page").file_name().to_string_lossy().into_owned());
+    names.map(|name| (name.clone(), read(&format!("deploy/runbooks/{name}")))).collect()
+}
+
+/// What a page has its reader ask of Prometheus.
+pub fn queries(page: &str) -> Vec<&str> {
+    let queries = page.split("promtool query instant \"$PROM\" '").skip(1);
+    queries.map(|rest| rest.split('\'').next().unwrap_or_default()).collect()
+}
+
+/// Every name of a metric that is in a file stands in the README's tables.
+#[test]
+fn all_metrics_are_in_the_manual() {
+    let manual = read("README.md");
+    let mut texts = pages();
+    texts.extend(
+        ["deploy/prometheus/rules.yml", "deploy/prometheus/rules_test.yml", "deploy/grafana/understudy.json"]
+            .map(|path| (path.to_owned(), read(path))),
+    );
+    let mut seen = BTreeSet::new();
+    for (file, text) in &texts {
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':') {
+            if word.starts_with("understudy_") && word != "understudy_" {
+                let name = word.strip_suffix("_bucket").or(word.strip_suffix("_count")).unwrap_or(word);
+                assert!(manual.contains(&format!("| `{name}` |")), "{name} of {file} is not in the README");
+                seen.insert(name);
+            }
+        }
+    }
+    assert!(seen.len() > 50, "{seen:?}");
+}
+
 fn page(name: &str) -> Option<String> {
     std::fs::read_to_string(repository().join("deploy/runbooks").join(format!("{name}.md"))).ok()
 }
@@ -108,8 +143,7 @@ fn every_alert_has_cases_and_a_page() {
     assert!(faults.is_empty(), "{faults:#?}");
     assert!(alerts(&rules).len() > 20, "they are read");
     let known: BTreeSet<String> = alerts(&rules).into_iter().map(|alert| format!("{}.md", alert.name)).collect();
-    for file in std::fs::read_dir(repository().join("deploy/runbooks")).expect("pages") {
-        let name = file.expect("a page").file_name().to_string_lossy().into_owned();
+    for (name, _) in pages() {
         assert!(name == "README.md" || known.contains(&name), "{name} is the page of no alert");
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that rules and dashboard ask, and whether it is answered.
+//! Everything that rules, dashboard and runbooks ask, and whether it is answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// Of the rules that Prometheus has read, and of the dashboard.
+    /// Of the rules that Prometheus has read, of the dashboard, and of the runbooks.
     pub async fn all(prometheus: &Prometheus) -> Self {
         let dashboard = Dashboard::read(&files::read("deploy/grafana/understudy.json"));
         let mut asked = dashboard.questions();
@@ -37,15 +37,23 @@ impl Questions {
             let expression = if is_alert { answered(&text("query")) } else { text("query") };
             asked.push(Question { panel: text("name"), expression, legend: String::new() });
         }
-        assert!(of_dashboard > 60 && asked.len() > of_dashboard + 30, "{} are asked", asked.len());
+        for (page, text) in files::pages() {
+            asked.extend(files::queries(&text).into_iter().map(|query| Question {
+                panel: page.clone(),
+                expression: answered(query),
+                legend: String::new(),
+            }));
+        }
+        assert!(of_dashboard > 60 && asked.len() > of_dashboard + 100, "{} are asked", asked.len());
         Self { asked, variables: dashboard.variables() }
     }
 
-    /// The same with one name for another everywhere.
+    /// What is asked with this name, by another one.
     pub fn renamed(&self, from: &str, to: &str) -> Self {
         let one =
             |question: &Question| Question { expression: question.expression.replace(from, to), ..question.clone() };
-        Self { asked: self.asked.iter().map(one).collect(), variables: self.variables.clone() }
+        let concerned = self.asked.iter().filter(|question| question.expression.contains(from));
+        Self { asked: concerned.map(one).collect(), variables: Vec::new() }
     }
 
     /// Names of ours that are asked for, without what Prometheus records.
@@ -64,7 +72,7 @@ impl Questions {
             choices.extend(selectors(&question.expression));
             let samples = prometheus.query(&question.expression).await;
             let who = format!("{}: {}", question.panel, question.expression);
-            if samples.is_empty() && !may_be_empty(&question.panel) {
+            if samples.is_empty() && !may_be_empty(&question.panel) && !may_be_empty(&question.expression) {
                 faults.insert(who, "gives nothing");
             } else if !is_told_apart(question, &samples) {
                 faults.insert(who, "has a legend with labels that its series do not have");
