@@ -26,8 +26,6 @@ async fn letters_are_dropped_and_in_the_end_deleted() {
     let all = letters(stage, &["list", "--all"]).await.expect(0).out;
     assert!(all.contains("DROPPED 20") && all.contains("2 dead letters of backup, and 1 that"), "{all}");
 
-    broken.undecided(2.0).await;
-
     letters(stage, &["drop", "0:0", "--yes"]).await.expect(0);
     assert_eq!(broken.offsets().await, (2, 3));
     assert!(broken.marks().await.is_empty());
