@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test up down status wipe demo test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,7 @@ unit: prerequisites ## what needs no server
 	$(CARGO) test --workspace --exclude understudy-tests --locked $(TEST_FEATURES)
 
 stack-test: prerequisites ## what needs real servers: starts them on free ports, stops them afterwards
+	@deploy/local/prerequisites.sh watch
 	tests/run
 
 fuzz: prerequisites ## strangers' bytes for every parser: SECONDS_OF_FUZZING=60 each
@@ -96,6 +97,10 @@ conformance: prerequisites ## replies through a gateway against Elasticsearch's 
 	@deploy/local/prerequisites.sh conformance
 	@tests/conformance/clients/install
 	@CONFORMANCE=full tests/run --test conformance -- --nocapture
+
+watch-test: prerequisites ## rules, alerts, runbooks and dashboard: promtool, and a real Prometheus that watches the real stack
+	@deploy/local/prerequisites.sh watch
+	@tests/run --test watched
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

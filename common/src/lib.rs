@@ -40,4 +40,5 @@ pub mod state;
 pub mod telemetry;
 pub mod tls;
 pub mod topics;
+pub mod undecided;
 pub mod version;

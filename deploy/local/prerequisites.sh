@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance|links...
+# Installs what the machine lacks: prerequisites.sh PURPOSE... (see `purposes`).
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
+
+purposes=(build stack demo fuzz bench conformance links watch)
 
 has() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" >/dev/null 2>&1; }
 has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*/$1" >/dev/null; }
@@ -49,21 +51,28 @@ need_demo() { has npm || lacks npm; }
 # Debian splits the module that makes environments off.
 need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
 
-# haproxy's package starts a service of its own, which we neither need nor want.
+# Its package has promtool too.
+need_watch() { has prometheus || lacks prometheus; }
+
+# These packages start services of their own, which we neither need nor want.
+services=(haproxy prometheus)
 install_quietly() {
-    local systemd=
-    [[ -d /run/systemd/system ]] && has systemctl && systemd=yes
+    local service
+    local -a started=()
+    if [[ -d /run/systemd/system ]] && has systemctl; then
+        for service in "${services[@]}"; do if [[ " $* " == *" $service "* ]]; then started+=("$service"); fi; done
+    fi
     export DEBIAN_FRONTEND=noninteractive
-    if [[ -n $systemd && " $* " == *" haproxy "* ]]; then systemctl mask --runtime --quiet haproxy; fi
+    for service in "${started[@]}"; do systemctl mask --runtime --quiet "$service"; done
     # Without systemd this run level is what keeps packages from starting services.
     RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 || return 1
-    if [[ -n $systemd && " $* " == *" haproxy "* ]]; then
-        systemctl unmask --runtime --quiet haproxy
-        systemctl disable --quiet haproxy 2>/dev/null || true
-    fi
+    for service in "${started[@]}"; do
+        systemctl unmask --runtime --quiet "$service"
+        systemctl disable --quiet "$service" 2>/dev/null || true
+    done
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance|links..." >&2; exit 2; }
+(($# > 0)) || { echo "usage: prerequisites.sh PURPOSE..., of: ${purposes[*]}" >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
@@ -73,7 +82,8 @@ for purpose in "$@"; do
     bench) need_bench ;;
     links) need_links ;;
     conformance) need_conformance ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance links" >&2; exit 2 ;;
+    watch) need_watch ;;
+    *) echo "prerequisites: '$purpose' is none of: ${purposes[*]}" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0
