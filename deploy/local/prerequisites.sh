@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance...
+# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance|compose...
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
@@ -42,21 +42,37 @@ need_demo() { has npm || lacks npm; }
 # Debian splits the module that makes environments off.
 need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
 
-# haproxy's package starts a service of its own, which we neither need nor want.
-install_quietly() {
-    local systemd=
-    [[ -d /run/systemd/system ]] && has systemctl && systemd=yes
-    export DEBIAN_FRONTEND=noninteractive
-    if [[ -n $systemd && " $* " == *" haproxy "* ]]; then systemctl mask --runtime --quiet haproxy; fi
-    # Without systemd this run level is what keeps packages from starting services.
-    RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 || return 1
-    if [[ -n $systemd && " $* " == *" haproxy "* ]]; then
-        systemctl unmask --runtime --quiet haproxy
-        systemctl disable --quiet haproxy 2>/dev/null || true
-    fi
+# A Docker engine and Compose, and what makes images where no registry can be reached. The client alone is no engine.
+need_compose() {
+    has dockerd || lacks docker.io
+    has docker || lacks docker.io
+    has docker-compose || lacks docker-compose
+    has iptables || lacks iptables
+    has mmdebstrap || lacks mmdebstrap
+    has unshare || lacks util-linux
+    has ip || lacks iproute2
+    has python3 || lacks python3
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance..." >&2; exit 2; }
+# haproxy's package starts a service of its own, which we neither need nor want; so does Docker's.
+install_quietly() {
+    local service
+    local -a services=()
+    if [[ -d /run/systemd/system ]] && has systemctl; then
+        [[ " $* " == *" haproxy "* ]] && services+=(haproxy)
+        [[ " $* " == *" docker.io "* ]] && services+=(docker.service docker.socket containerd)
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    for service in "${services[@]}"; do systemctl mask --runtime --quiet "$service"; done
+    # Without systemd this run level is what keeps packages from starting services.
+    RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 || return 1
+    for service in "${services[@]}"; do
+        systemctl unmask --runtime --quiet "$service"
+        systemctl disable --quiet "$service" 2>/dev/null || true
+    done
+}
+
+(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance|compose..." >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
@@ -65,7 +81,8 @@ for purpose in "$@"; do
     fuzz) need_fuzz ;;
     bench) need_bench ;;
     conformance) need_conformance ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance" >&2; exit 2 ;;
+    compose) need_compose ;;
+    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance compose" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0
