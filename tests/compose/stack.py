@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import time
 
@@ -13,7 +12,7 @@ ENVIRONMENT = {
     "COMPOSE_PROJECT_NAME": PROJECT,
     "ES_JAVA_OPTS": "-Xms512m -Xmx512m -XX:TieredStopAtLevel=1",
 }
-COMMAND = os.environ.get("COMPOSE") or ("docker-compose" if shutil.which("docker-compose") else "docker compose")
+COMMAND = os.environ.get("COMPOSE", "docker-compose")
 
 
 def run(command, check=True):
