@@ -80,7 +80,7 @@ def first_documents():
     assert status == 200 and not answer["errors"], answer
     documents["single"] = {"from": "HNL", "to": "LAX"}
     status, answer = call(LB, "PUT", "/flights/_doc/single", json.dumps(documents["single"]))
-    assert status == 201, answer
+    assert status in (200, 201), answer
     await_all(BACKUP, "flights", documents)
     return documents
 
@@ -107,13 +107,14 @@ def scale_under_load():
         for count in (3, 1, 2):
             up("--no-recreate", "--scale", f"gateway={count}")
             await_healthy({**SERVICES, "gateway": count})
-            await_prometheus(count, SERVICES["consumer"])
+            if count == 3:
+                await_prometheus(count, SERVICES["consumer"])
             before = gateway_requests()
             load.wait_for(200)
             after = gateway_requests()
             assert len(after) == count and all(after[name] > before[name] for name in after), (before, after)
             say(f"{count} gateways, and each of them has writes to do")
-    assert not load.failures, f"{len(load.failures)} requests failed, as: {load.failures[:3]}"
+    assert not load.failures, f"{len(load.failures)} requests failed, as: {sorted(set(load.failures))[:3]}"
     await_all(BACKUP, "scaled", load.acknowledged)
     say(f"scaled under load: {len(load.acknowledged)} writes, none failed, none lost")
     return load.acknowledged
@@ -145,8 +146,9 @@ def main():
             await_all(BACKUP, index, documents, seconds=0)
         written["flights"].update(first_documents())
         say("up again: primary and backup have everything, and go on")
-        verified = compose("run", "--rm", "understudy", "verify", "--config", "/etc/understudy/understudy.toml")
-        say("understudy verify: " + verified.stdout.strip().splitlines()[-1])
+        for command in (["verify", "--config", "/etc/understudy/understudy.toml"], []):
+            said = compose("run", "--rm", "understudy", *command).stdout.strip()
+            say(f"docker-compose run understudy {' '.join(command)}\n{said}")
     except AssertionError as failure:
         say(f"FAILED: {failure}")
         sys.exit(1)
