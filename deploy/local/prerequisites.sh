@@ -13,6 +13,8 @@ lacks() { missing+=("$1"); }
 
 need_build() {
     has gcc || lacks gcc
+    # librdkafka's configure looks for it.
+    has c++ || lacks g++
     has make || lacks make
     has pkg-config || lacks pkg-config
     has_header zlib.h || lacks zlib1g-dev
