@@ -88,10 +88,10 @@ def first_documents():
 def kill_under_load():
     """A gateway dies in the middle of writes: what was acknowledged is on the backup."""
     victim = sorted(containers("gateway"))[0]
-    with Load(LB, "killed") as load:
-        load.wait_for(200)
+    with Load(LB, "killed", writers=12, pause=0) as load:
+        load.wait_for(300)
         docker("kill", victim)
-        load.wait_for(400)
+        load.wait_for(600)
     await_all(PRIMARY, "killed", load.acknowledged)
     await_all(BACKUP, "killed", load.acknowledged)
     say(f"{victim} killed under load: {len(load.acknowledged)} acknowledged writes, {len(load.failures)} not; none lost")
