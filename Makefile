@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test compose-test image up down status wipe demo test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,8 @@ demo-short: build-tests
 	@deploy/local/prerequisites.sh demo
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
-test: ## everything: format, lints, docs, unit tests, fuzzing, the real stack, a short demo; with the time of each
-	@tests/everything lint unit fuzz stack-test demo-short
+test: ## everything: format, lints, docs, unit tests, fuzzing, the real stack, compose, a short demo; with the time of each
+	@tests/everything lint unit fuzz stack-test compose-test demo-short
 
 format: ## format the code
 	@$(CARGO) fmt --all
@@ -101,6 +101,12 @@ conformance: prerequisites ## replies through a gateway against Elasticsearch's 
 watch-test: prerequisites ## rules, alerts, runbooks and dashboard: promtool, and a real Prometheus that watches the real stack
 	@deploy/local/prerequisites.sh watch
 	@tests/run --test watched
+
+compose-test: build-tests ## docker-compose.yml in a Docker engine of its own: kills, scaling, down and up (needs root)
+	@tests/compose/run
+
+image: ## the container image, built from source: understudy:local
+	@tests/compose/image
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

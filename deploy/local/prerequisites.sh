@@ -3,7 +3,7 @@
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
-purposes=(build stack demo fuzz bench conformance links watch)
+purposes=(build stack demo fuzz bench conformance links watch compose)
 
 has() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" >/dev/null 2>&1; }
 has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*/$1" >/dev/null; }
@@ -15,6 +15,8 @@ lacks() { missing+=("$1"); }
 
 need_build() {
     has gcc || lacks gcc
+    # librdkafka's configure looks for it.
+    has c++ || lacks g++
     has make || lacks make
     has pkg-config || lacks pkg-config
     has_header zlib.h || lacks zlib1g-dev
@@ -51,16 +53,28 @@ need_demo() { has npm || lacks npm; }
 # Debian splits the module that makes environments off.
 need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
 
+# A Docker engine and Compose, and what makes images where no registry can be reached. The client alone is no engine.
+need_compose() {
+    has dockerd || lacks docker.io
+    has docker || lacks docker.io
+    has docker-compose || lacks docker-compose
+    has iptables || lacks iptables
+    has mmdebstrap || lacks mmdebstrap
+    has unshare || lacks util-linux
+    has ip || lacks iproute2
+    has python3 || lacks python3
+}
+
 # Its package has promtool too.
 need_watch() { has prometheus || lacks prometheus; }
 
 # These packages start services of their own, which we neither need nor want.
-services=(haproxy prometheus)
+declare -A services=([haproxy]=haproxy [prometheus]=prometheus [docker.io]="docker.service docker.socket containerd")
 install_quietly() {
-    local service
+    local package service
     local -a started=()
     if [[ -d /run/systemd/system ]] && has systemctl; then
-        for service in "${services[@]}"; do if [[ " $* " == *" $service "* ]]; then started+=("$service"); fi; done
+        for package in "$@"; do for service in ${services[$package]:-}; do started+=("$service"); done; done
     fi
     export DEBIAN_FRONTEND=noninteractive
     for service in "${started[@]}"; do systemctl mask --runtime --quiet "$service"; done
@@ -83,6 +97,7 @@ for purpose in "$@"; do
     links) need_links ;;
     conformance) need_conformance ;;
     watch) need_watch ;;
+    compose) need_compose ;;
     *) echo "prerequisites: '$purpose' is none of: ${purposes[*]}" >&2; exit 2 ;;
     esac
 done
