@@ -1,7 +1,5 @@
 //! Servers that die, one test after another.
 
-mod brokers;
-
 use std::time::{Duration, Instant};
 
 use serde_json::json;
