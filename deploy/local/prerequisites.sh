@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance...
+# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance|chart...
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
@@ -42,6 +42,14 @@ need_demo() { has npm || lacks npm; }
 # Debian splits the module that makes environments off.
 need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
 
+# tests/chart/install gets helm and schemas by them, and a Go where there is none.
+need_chart() {
+    need_conformance
+    has_jdk || lacks openjdk-17-jdk-headless
+    has mvn || lacks maven
+    has openssl || lacks openssl
+}
+
 # haproxy's package starts a service of its own, which we neither need nor want.
 install_quietly() {
     local systemd=
@@ -56,7 +64,7 @@ install_quietly() {
     fi
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance..." >&2; exit 2; }
+(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance|chart..." >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
@@ -65,7 +73,8 @@ for purpose in "$@"; do
     fuzz) need_fuzz ;;
     bench) need_bench ;;
     conformance) need_conformance ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance" >&2; exit 2 ;;
+    chart) need_chart ;;
+    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance chart" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0
