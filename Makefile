@@ -94,7 +94,7 @@ conformance: prerequisites ## replies through a gateway against Elasticsearch's 
 	@tests/conformance/clients/install
 	@CONFORMANCE=full tests/run --test conformance -- --nocapture
 
-chart-test: build ## the Helm chart: lint, every object against its schema, the product checks what it would get, wrong values
+chart-test: build-tests ## the Helm chart: lint, every object against its schema, the product checks what it would get, wrong values
 	@deploy/local/prerequisites.sh chart
 	@tests/chart/run
 
