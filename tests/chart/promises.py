@@ -15,6 +15,9 @@ def pod_errors(one, metadata, spec):
         yield "may run as root"
     if spec.get("automountServiceAccountToken") is not False:
         yield "has a token of Kubernetes, which it does not use"
+    if spec.get("enableServiceLinks") is not False:
+        # Of a service named understudy-… Kubernetes would make variables that the product takes for keys, and refuses.
+        yield "gets variables of services"
     for container in spec["containers"]:
         security = container.get("securityContext", {})
         if security.get("readOnlyRootFilesystem") is not True:
@@ -169,10 +172,20 @@ def topic_errors(objects):
         yield "Understudy would create topics beside Strimzi"
 
 
+def right_errors(objects):
+    """The rights of a KafkaUser reach every group that the product names; they were tried on a broker with an authorizer."""
+    reader = re.search(r'READER: &str = "([^"]+)"', (ROOT / "common/src/kafka/read.rs").read_text(encoding="utf-8"))[1]
+    for one in objects:
+        if one["kind"] == "KafkaUser":
+            groups = [acl["resource"]["name"] for acl in one["spec"]["authorization"]["acls"] if acl["resource"]["type"] == "group"]
+            if not any(reader.startswith(prefix) for prefix in groups):
+                yield f"{name(one)}: may not name the group {reader}"
+
+
 def errors(objects):
     for one, metadata, spec in pods(objects):
         yield from (f"{name(one)}: {error}" for error in pod_errors(one, metadata, spec))
-    for check in (drain_errors, scaling_errors, reference_errors, topic_errors):
+    for check in (drain_errors, scaling_errors, reference_errors, topic_errors, right_errors):
         yield from check(objects)
     names = [(one["kind"], one["metadata"].get("namespace"), one["metadata"]["name"]) for one in objects]
     yield from (f"{one} stands twice" for one in {one for one in names if names.count(one) > 1})

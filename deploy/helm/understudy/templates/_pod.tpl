@@ -128,6 +128,7 @@ metadata:
 {{- define "understudy.podSpec" -}}
 serviceAccountName: {{ include "understudy.serviceAccount" .root }}
 automountServiceAccountToken: false
+# Variables of a service named understudy-gateway would count as keys of the configuration.
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
