@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test compose-test image up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,8 @@ demo-short: build-tests
 	@deploy/local/prerequisites.sh demo
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
-test: ## everything: format, lints, docs, unit tests, fuzzing, the real stack, compose, a short demo; with the time of each
-	@tests/everything lint unit fuzz stack-test compose-test demo-short
+test: ## everything: format, lints, docs, unit tests, fuzzing, the Helm chart, the real stack, compose, a short demo; with the time of each
+	@tests/everything lint unit fuzz chart-test stack-test compose-test demo-short
 
 format: ## format the code
 	@$(CARGO) fmt --all
@@ -107,6 +107,15 @@ compose-test: build-tests ## docker-compose.yml in a Docker engine of its own: k
 
 image: ## the container image, built from source: understudy:local
 	@tests/compose/image
+
+chart-test: build-tests ## the Helm chart: lint, every object against its schema, the product checks what it would get, wrong values
+	@deploy/local/prerequisites.sh chart
+	@tests/chart/run
+
+chart-sync: ## the chart's copies of rules and dashboard, and the plain manifests in deploy/kubernetes, made anew
+	@deploy/local/prerequisites.sh chart
+	@cp deploy/prometheus/rules.yml deploy/grafana/understudy.json deploy/helm/understudy/files/
+	@tests/chart/manifests deploy/kubernetes/understudy.yaml
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

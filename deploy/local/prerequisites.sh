@@ -3,7 +3,7 @@
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
-purposes=(build stack demo fuzz bench conformance links watch compose)
+purposes=(build stack demo fuzz bench conformance links watch compose chart)
 
 has() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" >/dev/null 2>&1; }
 has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*/$1" >/dev/null; }
@@ -53,6 +53,14 @@ need_demo() { has npm || lacks npm; }
 # Debian splits the module that makes environments off.
 need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
 
+# tests/chart/install gets helm and schemas by them, and a Go where there is none.
+need_chart() {
+    need_conformance
+    has_jdk || lacks openjdk-17-jdk-headless
+    has mvn || lacks maven
+    has openssl || lacks openssl
+}
+
 # A Docker engine and Compose, and what makes images where no registry can be reached. The client alone is no engine.
 need_compose() {
     has dockerd || lacks docker.io
@@ -98,6 +106,7 @@ for purpose in "$@"; do
     conformance) need_conformance ;;
     watch) need_watch ;;
     compose) need_compose ;;
+    chart) need_chart ;;
     *) echo "prerequisites: '$purpose' is none of: ${purposes[*]}" >&2; exit 2 ;;
     esac
 done
