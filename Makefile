@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,11 @@ demo-short: build-tests
 	@deploy/local/prerequisites.sh demo
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
-test: ## everything: format, lints, docs, unit tests, fuzzing, the Helm chart, the real stack, compose, a short demo; with the time of each
-	@tests/everything lint unit fuzz chart-test stack-test compose-test demo-short
+test: ## everything but the deployments: format, lints, docs, unit tests, fuzzing, the real stack, a short demo; with the time of each
+	@tests/everything lint unit fuzz stack-test demo-short
+
+deploy-test: ## the deployments: the Helm chart, and Docker Compose in an engine of its own (needs root)
+	@tests/everything chart-test compose-test
 
 format: ## format the code
 	@$(CARGO) fmt --all
