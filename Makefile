@@ -51,7 +51,7 @@ demo-short: build-tests
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
 test: ## everything but the deployments: format, lints, docs, unit tests, fuzzing, the real stack, a short demo; with the time of each
-	@tests/everything lint unit fuzz stack-test demo-short
+	@FUZZ_SEED=$${FUZZ_SEED:-1} tests/everything lint unit fuzz stack-test demo-short
 
 deploy-test: ## the deployments: the Helm chart, and Docker Compose in an engine of its own (needs root)
 	@tests/everything chart-test compose-test

@@ -19,6 +19,7 @@ pub mod input;
 pub mod record;
 pub mod reply;
 pub mod route;
+pub mod unambiguous;
 
 #[cfg(test)]
 mod tests {

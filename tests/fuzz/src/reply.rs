@@ -7,7 +7,7 @@ use understudy_gateway::{
     route::Query,
 };
 
-use crate::input::Input;
+use crate::{input::Input, unambiguous::unambiguous};
 
 /// The first line is a query, the rest a reply.
 ///
@@ -17,7 +17,7 @@ pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
     let query = String::from_utf8_lossy(input.line()).into_owned();
     let body = Bytes::copy_from_slice(input.rest());
-    let said: Option<Value> = serde_json::from_slice(&body).ok();
+    let said = unambiguous(&body);
     positions(&body, said.as_ref());
     let Ok(mut query) = Query::parse(&query) else { return };
     let Ok(Some(asked)) = AskedSource::take(&mut query).map(|asked| asked.map(std::sync::Arc::new)) else {
