@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle simulate simulate-rules soak bench conformance up down status wipe demo test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,11 @@ demo-short: build-tests
 	@deploy/local/prerequisites.sh demo
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
-test: ## everything: format, lints, docs, unit tests, fuzzing, the real stack, a short demo; with the time of each
+test: ## everything but the deployments: format, lints, docs, unit tests, fuzzing, the real stack, a short demo; with the time of each
 	@FUZZ_SEED=$${FUZZ_SEED:-1} tests/everything lint unit fuzz stack-test demo-short
+
+deploy-test: ## the deployments: the Helm chart, and Docker Compose in an engine of its own (needs root)
+	@tests/everything chart-test compose-test
 
 format: ## format the code
 	@$(CARGO) fmt --all
@@ -65,14 +68,18 @@ unit: prerequisites ## what needs no server
 	$(CARGO) test --workspace --exclude understudy-tests --locked $(TEST_FEATURES)
 
 stack-test: prerequisites ## what needs real servers: starts them on free ports, stops them afterwards
+	@deploy/local/prerequisites.sh watch
 	tests/run
 
 fuzz: prerequisites ## strangers' bytes for every parser: SECONDS_OF_FUZZING=60 each
 	@deploy/local/prerequisites.sh fuzz
 	@tests/fuzz/run
 
-oracle: prerequisites ## the short oracle from several seeds: SEEDS="1 2 3" SECONDS_OF_LOAD=60
-	@SEEDS="$${SEEDS:-1 2 3}" tests/run --test oracle
+oracle: prerequisites ## writes and faults of all kinds, and a judge: SEED=1, or SEEDS="1 2 3"; MINUTES=1; CUT_LINKS=no
+	@SEEDS="$${SEEDS:-$${SEED:-1 2 3}}" CUT_LINKS="$${CUT_LINKS:-yes}" tests/run --test oracle -- --nocapture acknowledged
+
+oracle-planted: prerequisites ## bugs in gateways and consumers, which the oracle must find: PLANTED=all, or no-window,...
+	@PLANTED="$${PLANTED:-all}" tests/run --test oracle -- --nocapture planted
 
 simulate: prerequisites ## schedules of the whole, from seeds: SEEDS=1000, or SEED=17 TRACE=1; SCENARIO=zombie WITHOUT=window
 	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --seeds "$${SEEDS:-1000}" \
@@ -93,6 +100,25 @@ conformance: prerequisites ## replies through a gateway against Elasticsearch's 
 	@deploy/local/prerequisites.sh conformance
 	@tests/conformance/clients/install
 	@CONFORMANCE=full tests/run --test conformance -- --nocapture
+
+watch-test: prerequisites ## rules, alerts, runbooks and dashboard: promtool, and a real Prometheus that watches the real stack
+	@deploy/local/prerequisites.sh watch
+	@tests/run --test watched
+
+compose-test: build-tests ## docker-compose.yml in a Docker engine of its own: kills, scaling, down and up (needs root)
+	@tests/compose/run
+
+image: ## the container image, built from source: understudy:local
+	@tests/compose/image
+
+chart-test: build-tests ## the Helm chart: lint, every object against its schema, the product checks what it would get, wrong values
+	@deploy/local/prerequisites.sh chart
+	@tests/chart/run
+
+chart-sync: ## the chart's copies of rules and dashboard, and the plain manifests in deploy/kubernetes, made anew
+	@deploy/local/prerequisites.sh chart
+	@cp deploy/prometheus/rules.yml deploy/grafana/understudy.json deploy/helm/understudy/files/
+	@tests/chart/manifests deploy/kubernetes/understudy.yaml
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

@@ -20,12 +20,10 @@ mod selection;
 mod show;
 mod tidy;
 mod topic;
-mod undecided;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 pub use arguments::Arguments;
-pub use undecided::undecided;
 use understudy_common::{
     config::{Config, EXIT_CONFIG},
     control::Became,

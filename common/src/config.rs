@@ -88,6 +88,9 @@ pub struct ConfigErrors(pub Vec<String>);
 /// A variable that is no key: the folder of a test that stops writes at certain places. Only builds of tests heed it.
 pub const FAILPOINTS: &str = "UNDERSTUDY_FAILPOINTS";
 
+/// Another one: the bug that a test plants. Only builds of tests heed it.
+pub const PLANTED: &str = "UNDERSTUDY_PLANTED";
+
 /// The exit status of a process whose configuration is wrong (`EX_USAGE` of sysexits).
 pub const EXIT_CONFIG: u8 = 64;
 
@@ -197,7 +200,7 @@ impl Config {
 
 /// The environment of this process.
 fn variables() -> std::collections::HashMap<String, String> {
-    std::env::vars().filter(|(name, _)| name != FAILPOINTS).collect()
+    std::env::vars().filter(|(name, _)| name != FAILPOINTS && name != PLANTED).collect()
 }
 
 fn from_file<T>(file: &Path, read: impl FnOnce(&str) -> Result<T, ConfigErrors>) -> Result<T, ConfigErrors> {

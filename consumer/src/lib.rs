@@ -11,7 +11,7 @@
 //! Pure decisions: [`engine`], [`window`], [`batcher`], [`offsets`], [`verdict`], [`request`], [`backoff`], `schema::plan`.
 //! I/O: [`source`] (the only one that consumes by rdkafka), [`service`], [`force`], `schema::{follow, prepare}`,
 //! [`dead_letter`], [`mod@reference`] (reads from the primary), [`report`],
-//! [`identity`], and [`driver`], the task that brings all of them together. Beside them, [`reconciler`] finishes what gateways
+//! [`identity`], [`undecided`], and [`driver`], the task that brings all of them together. Beside them, [`reconciler`] finishes what gateways
 //! left open, for all targets.
 
 pub mod backoff;
@@ -31,6 +31,7 @@ pub mod request;
 pub mod schema;
 pub mod service;
 pub mod source;
+pub mod undecided;
 pub mod verdict;
 pub mod window;
 

@@ -47,6 +47,7 @@ pub struct Metrics {
     bulks: IntCounterVec,
     stopped: IntGaugeVec,
     dead_letters: IntCounter,
+    dead_letters_undecided: IntGaugeVec,
     window_documents: IntGauge,
     partitions_assigned: IntGauge,
     partitions_unsettled: IntGauge,
@@ -178,6 +179,11 @@ impl Metrics {
                 r,
                 IntCounter::with_opts(constant(Opts::new("understudy_dead_letters_total", "Dead letters written")))?,
             )?,
+            dead_letters_undecided: gauges(
+                "understudy_dead_letters_undecided",
+                "Dead letters of the target upon which nobody has decided, whoever wrote them; not shown before it is known",
+                &["target"],
+            )?,
             window_documents: gauge("understudy_window_documents", "Documents in the windows of all partitions")?,
             partitions_assigned: gauge("understudy_partitions_assigned", "Partitions that this process has")?,
             partitions_unsettled: gauge(
@@ -253,6 +259,12 @@ impl Metrics {
         self.window_documents.set(partitions.iter().map(|status| status.window as i64).sum());
         self.partitions_assigned.set(partitions.len() as i64);
         self.partitions_unsettled.set(partitions.iter().filter(|status| status.unsettled).count() as i64);
+    }
+
+    /// So many dead letters of the target wait for somebody's decision.
+    pub fn dead_letters_wait(&self, letters: u64) {
+        let letters = i64::try_from(letters).unwrap_or(i64::MAX);
+        self.dead_letters_undecided.with_label_values(&[self.target.as_str()]).set(letters);
     }
 
     /// An index waits, for as long as the guard lives.

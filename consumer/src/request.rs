@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use understudy_common::{
     effect::{DocumentState, Effect},
-    record,
+    planted, record,
 };
 
 /// Bytes that an action line takes beside names, about.
@@ -34,7 +34,7 @@ pub fn effect_len(effect: &Effect) -> usize {
 pub fn body<'a>(mut effects: impl Iterator<Item = &'a Effect> + Clone) -> Option<Bytes> {
     let all = effects.clone();
     let told = effects.all(|effect| effect.state != DocumentState::Reference);
-    told.then(|| record::bulk_body(all).into())
+    told.then(|| planted::versioned(record::bulk_body(all)).into())
 }
 
 #[cfg(test)]

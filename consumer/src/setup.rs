@@ -39,6 +39,7 @@ use crate::{
     schema::{SchemaStore, follow, prepare::Preparer},
     service::BulkService,
     source::{self, Source, SourceConfig},
+    undecided,
     window::DocumentHasher,
 };
 
@@ -174,6 +175,8 @@ async fn consume(
     let watching = tokio::spawn(source::watch(source_config.clone(), assigned_now, spans));
     let (retentions, retention) = watch::channel(None);
     let keeping = tokio::spawn(source::watch_retention(source_config.clone(), retentions));
+    let counting =
+        tokio::spawn(undecided::watch(config.kafka.clone(), topics.clone(), target.to_owned(), metrics.clone()));
     let (identities, identity) = mpsc::channel(1);
     let watched = identity::Watched {
         client: client.clone(),
@@ -254,7 +257,7 @@ async fn consume(
             Err(ConsumerError::ReconcilerEnded(reason))
         }
     };
-    for task in [watching, keeping, identifying, appending] {
+    for task in [watching, keeping, counting, identifying, appending] {
         task.abort();
     }
     result

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 
 use hyper::StatusCode;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
-use understudy_common::cluster::CallError;
+use understudy_common::{
+    cluster::CallError,
+    planted::{Bug, planted},
+};
 
 /// What became of one effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +175,7 @@ fn of_item(action: &str, item: &Item<'_>) -> Verdict {
                 Verdict::Applied
             }
         }
+        (409, "version_conflict_engine_exception") if planted(Bug::ConflictIsFailure) => Verdict::Refused(reason()),
         (409, "version_conflict_engine_exception") => Verdict::Superseded,
         (429 | 408 | 500..=599, _) => retry(),
         (404, "index_not_found_exception") => Verdict::IndexMissing,

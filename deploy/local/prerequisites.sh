@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Installs what the machine lacks: prerequisites.sh build|stack|demo|fuzz|bench|conformance...
+# Installs what the machine lacks: prerequisites.sh PURPOSE... (see `purposes`).
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
+
+purposes=(build stack demo fuzz bench conformance links watch compose chart)
 
 has() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" >/dev/null 2>&1; }
 has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*/$1" >/dev/null; }
@@ -13,6 +15,8 @@ lacks() { missing+=("$1"); }
 
 need_build() {
     has gcc || lacks gcc
+    # librdkafka's configure looks for it.
+    has c++ || lacks g++
     has make || lacks make
     has pkg-config || lacks pkg-config
     has_header zlib.h || lacks zlib1g-dev
@@ -37,26 +41,60 @@ need_bench() {
     has taskset || lacks util-linux
 }
 
+# Links are cut in a network namespace.
+need_links() {
+    has unshare || lacks util-linux
+    has ip || lacks iproute2
+    has iptables || lacks iptables
+}
+
 need_demo() { has npm || lacks npm; }
 
 # Debian splits the module that makes environments off.
 need_conformance() { has python3 && python3 -c 'import ensurepip, venv' 2>/dev/null || lacks python3-venv; }
 
-# haproxy's package starts a service of its own, which we neither need nor want.
-install_quietly() {
-    local systemd=
-    [[ -d /run/systemd/system ]] && has systemctl && systemd=yes
-    export DEBIAN_FRONTEND=noninteractive
-    if [[ -n $systemd && " $* " == *" haproxy "* ]]; then systemctl mask --runtime --quiet haproxy; fi
-    # Without systemd this run level is what keeps packages from starting services.
-    RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 || return 1
-    if [[ -n $systemd && " $* " == *" haproxy "* ]]; then
-        systemctl unmask --runtime --quiet haproxy
-        systemctl disable --quiet haproxy 2>/dev/null || true
-    fi
+# tests/chart/install gets helm and schemas by them, and a Go where there is none.
+need_chart() {
+    need_conformance
+    has_jdk || lacks openjdk-17-jdk-headless
+    has mvn || lacks maven
+    has openssl || lacks openssl
 }
 
-(($# > 0)) || { echo "usage: prerequisites.sh build|stack|demo|fuzz|bench|conformance..." >&2; exit 2; }
+# A Docker engine and Compose, and what makes images where no registry can be reached. The client alone is no engine.
+need_compose() {
+    has dockerd || lacks docker.io
+    has docker || lacks docker.io
+    has docker-compose || lacks docker-compose
+    has iptables || lacks iptables
+    has mmdebstrap || lacks mmdebstrap
+    has unshare || lacks util-linux
+    has ip || lacks iproute2
+    has python3 || lacks python3
+}
+
+# Its package has promtool too.
+need_watch() { has prometheus || lacks prometheus; }
+
+# These packages start services of their own, which we neither need nor want.
+declare -A services=([haproxy]=haproxy [prometheus]=prometheus [docker.io]="docker.service docker.socket containerd")
+install_quietly() {
+    local package service
+    local -a started=()
+    if [[ -d /run/systemd/system ]] && has systemctl; then
+        for package in "$@"; do for service in ${services[$package]:-}; do started+=("$service"); done; done
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    for service in "${started[@]}"; do systemctl mask --runtime --quiet "$service"; done
+    # Without systemd this run level is what keeps packages from starting services.
+    RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "$@" >"$log" 2>&1 || return 1
+    for service in "${started[@]}"; do
+        systemctl unmask --runtime --quiet "$service"
+        systemctl disable --quiet "$service" 2>/dev/null || true
+    done
+}
+
+(($# > 0)) || { echo "usage: prerequisites.sh PURPOSE..., of: ${purposes[*]}" >&2; exit 2; }
 for purpose in "$@"; do
     case $purpose in
     build) need_build ;;
@@ -64,8 +102,12 @@ for purpose in "$@"; do
     demo) need_demo ;;
     fuzz) need_fuzz ;;
     bench) need_bench ;;
+    links) need_links ;;
     conformance) need_conformance ;;
-    *) echo "prerequisites: '$purpose' is none of: build stack demo fuzz bench conformance" >&2; exit 2 ;;
+    watch) need_watch ;;
+    compose) need_compose ;;
+    chart) need_chart ;;
+    *) echo "prerequisites: '$purpose' is none of: ${purposes[*]}" >&2; exit 2 ;;
     esac
 done
 ((${#missing[@]})) || exit 0

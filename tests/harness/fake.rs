@@ -2,7 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,7 @@ pub struct Fake {
 
 struct Shared {
     seen: Mutex<Vec<FakeRequest>>,
+    remembers: AtomicBool,
     script: Mutex<Script>,
     behind: Option<Http>,
 }
@@ -161,7 +165,8 @@ impl Fake {
     async fn serve(behind: Option<Http>, script: Script) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let shared = Arc::new(Shared { seen: Mutex::default(), script: Mutex::new(script), behind });
+        let shared =
+            Arc::new(Shared { seen: Mutex::default(), remembers: true.into(), script: Mutex::new(script), behind });
         let serving = tokio::spawn({
             let shared = shared.clone();
             async move {
@@ -192,6 +197,13 @@ impl Fake {
         self.shared.seen.lock().expect("no script panicked").clone()
     }
 
+    /// Keeps nothing of what it is asked: for long runs.
+    #[must_use]
+    pub fn without_memory(self) -> Self {
+        self.shared.remembers.store(false, Ordering::Relaxed);
+        self
+    }
+
     /// Replaces the script.
     ///
     /// # Panics
@@ -212,7 +224,9 @@ async fn converse(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     while let Some(request) = read_request(&mut stream).await? {
-        shared.seen.lock().expect("no test panics here").push(request.clone());
+        if shared.remembers.load(Ordering::Relaxed) {
+            shared.seen.lock().expect("no test panics here").push(request.clone());
+        }
         let answer = (shared.script.lock().expect("no script panicked"))(&request);
         let (status, content_type, body) = match answer.content {
             Content::Given { status, content_type, body } => (status, content_type, body),

@@ -8,6 +8,7 @@
 //! Servers     kill and start Kafka, primary, backup; one holder at a time, all up again at its end
 //! Nodes       a primary of three nodes beside the stack: kill, freeze, thaw, restart each of them
 //! Secured     an Elasticsearch 8.19 with HTTPS and users beside the stack
+//! Brokers     a Kafka of three brokers
 //! Beside      one more server beside the stack: a cluster of any kind, a Kafka with listeners of its own
 //! Fake        an HTTP server that misbehaves as a test says, alone or in front of a real cluster
 //! RawConnection  half a request, or one that no client would send
@@ -45,7 +46,7 @@ pub use fake::{Fake, FakeAnswer, FakeRequest};
 pub use http::{Call, Http, Reply};
 pub use kafka::{Kafka, Record};
 pub use process::{Process, program, programs};
-pub use servers::{Authority, Beside, Nodes, Secured, Servers};
+pub use servers::{Authority, Beside, Brokers, Nodes, Secured, Servers};
 pub use socket::RawConnection;
 pub use stack::{Part, Stack, process_lives, repository};
 pub use stage::{Stage, free_address};

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -34,6 +35,8 @@ pub(crate) struct Recipe {
     pub admin: String,
     /// Whether it counts as started only when it takes writes.
     pub takes_writes: bool,
+    /// The group that it runs in; that of the test where there is none.
+    pub group: Option<u32>,
 }
 
 const START: Duration = Duration::from_secs(30);
@@ -85,6 +88,12 @@ impl Process {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The group that it runs in, where it has one of its own.
+    #[must_use]
+    pub fn group(&self) -> Option<u32> {
+        self.recipe.group
     }
 
     /// Its process id.
@@ -214,7 +223,11 @@ impl Process {
 fn spawn(recipe: &Recipe) -> anyhow::Result<Child> {
     let log = File::options().create(true).append(true).open(&recipe.log);
     let log = log.with_context(|| recipe.log.display().to_string())?;
-    program(recipe.program)?
+    let mut command = program(recipe.program)?;
+    if let Some(group) = recipe.group {
+        command.gid(group);
+    }
+    command
         .args(&recipe.arguments)
         .envs(&recipe.environment)
         .stdout(log.try_clone()?)

@@ -12,10 +12,12 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::stack::{Stack, process_lives};
 
 mod beside;
+mod brokers;
 mod nodes;
 mod secured;
 
 pub use beside::Beside;
+pub use brokers::Brokers;
 pub use nodes::Nodes;
 pub use secured::{Authority, Secured};
 

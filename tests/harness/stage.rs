@@ -28,6 +28,8 @@ pub struct Stage {
     prefix: String,
     folder: PathBuf,
     settings: BTreeMap<String, String>,
+    planted: Option<String>,
+    groups: bool,
     /// The addresses of its clusters, by their names: the primary, and every target.
     clusters: BTreeMap<String, String>,
     gateways: AtomicUsize,
@@ -56,6 +58,8 @@ impl Stage {
             stack,
             folder,
             settings: BTreeMap::new(),
+            planted: None,
+            groups: false,
             clusters: BTreeMap::new(),
             gateways: AtomicUsize::new(0),
             consumers: AtomicUsize::new(0),
@@ -96,9 +100,18 @@ impl Stage {
     /// # Panics
     /// When the file cannot be written.
     #[must_use]
-    pub fn with_kafka(mut self, address: &str) -> Self {
-        self.kafka = Kafka::new(address);
-        self.set("kafka.bootstrap_servers", vec![address])
+    pub fn with_kafka(self, address: &str) -> Self {
+        self.with_brokers(&[address.to_owned()])
+    }
+
+    /// Has another Kafka of several brokers, `host:port` each.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    #[must_use]
+    pub fn with_brokers(mut self, addresses: &[String]) -> Self {
+        self.kafka = Kafka::new(&addresses.join(","));
+        self.set("kafka.bootstrap_servers", addresses.to_vec())
     }
 
     /// The names of its targets.
@@ -135,6 +148,20 @@ impl Stage {
         self.settings.insert(key.to_owned(), toml.into());
         let lines: String = self.settings.iter().map(|(key, value)| format!("{key} = {value}\n")).collect();
         std::fs::write(self.config(), lines).expect("the stage's folder can be written");
+        self
+    }
+
+    /// Plants a bug in every process that is started from now on, by its name in `understudy_common::planted`.
+    #[must_use]
+    pub fn planted(mut self, bug: &str) -> Self {
+        self.planted = Some(bug.to_owned());
+        self
+    }
+
+    /// Runs every process in a group of its own ([`Process::group`]), by which a firewall can tell them apart. Needs root.
+    #[must_use]
+    pub fn with_groups(mut self) -> Self {
+        self.groups = true;
         self
     }
 
@@ -260,7 +287,14 @@ impl Stage {
         started(Process::start(&name, recipe).await)
     }
 
-    fn recipe(&self, program: &'static str, name: &str, environment: BTreeMap<&str, String>, admin: &str) -> Recipe {
+    fn recipe(
+        &self,
+        program: &'static str,
+        name: &str,
+        mut environment: BTreeMap<&str, String>,
+        admin: &str,
+    ) -> Recipe {
+        environment.extend(self.planted.clone().map(|bug| (understudy_common::config::PLANTED, bug)));
         Recipe {
             program,
             arguments: vec!["--config".to_owned(), self.config().display().to_string()],
@@ -269,6 +303,7 @@ impl Stage {
             address: None,
             admin: format!("http://{admin}"),
             takes_writes: false,
+            group: self.groups.then(|| group_of(name)),
         }
     }
 
@@ -418,6 +453,13 @@ impl Stage {
 
 fn started(process: anyhow::Result<Process>) -> Process {
     process.unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+/// The group of a process: one that nobody else has.
+fn group_of(process: &str) -> u32 {
+    const FIRST: u32 = 61_000;
+    let number = process.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    FIRST + number + if process.starts_with("consumer") { 500 } else { 0 }
 }
 
 /// An address of this machine where nobody listens. Its port is none that the kernel would give to a connection while the

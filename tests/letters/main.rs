@@ -4,10 +4,10 @@ mod looked_at;
 mod redriven;
 mod thrown_away;
 
-use std::{collections::BTreeMap, process::Output};
+use std::{collections::BTreeMap, process::Output, time::Duration};
 
 use serde_json::{Value, json};
-use understudy_tests::{Http, Process, Stage, differences};
+use understudy_tests::{Http, Process, Stage, differences, eventually};
 
 /// What the program said, and how it ended.
 pub struct Said {
@@ -118,6 +118,17 @@ impl Broken {
     /// First and next offset of the only partition of the dead-letter topic.
     async fn offsets(&self) -> (i64, i64) {
         self.stage.kafka().offsets(&self.stage.topic("dead.backup")).await.expect("Kafka answers")[&0]
+    }
+
+    /// Waits until the consumer shows so many letters upon which nobody has decided.
+    async fn undecided(&self, letters: f64) {
+        let shown =
+            async || match self.consumer.metric("understudy_dead_letters_undecided", &[("target", "backup")]).await {
+                count if count == letters => Ok(()),
+                count => Err(format!("{count} are shown")),
+            };
+        // It counts them every 15 s.
+        eventually(Duration::from_secs(40), "undecided letters are shown", shown).await;
     }
 
     /// Marks that stand in the control topic.

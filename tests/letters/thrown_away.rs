@@ -11,6 +11,7 @@ async fn letters_are_dropped_and_in_the_end_deleted() {
     for id in ["a", "b", "c"] {
         broken.refused(id, "text").await;
     }
+    broken.undecided(3.0).await;
     let said = letters(stage, &["drop", "0:1"]).await.expect(64);
     assert!(said.err.contains("--yes"), "nobody can be asked: {}", said.err);
     let said = letters(stage, &["drop", "0:1", "0:8", "--yes"]).await.expect(2);
@@ -35,6 +36,7 @@ async fn letters_are_dropped_and_in_the_end_deleted() {
     letters(stage, &["drop", "--all", "--yes"]).await.expect(0);
     assert!(listed(stage).await.is_empty());
     assert!(stage.records("dead.backup").await.is_empty());
+    broken.undecided(0.0).await;
     broken.refused("d", "text").await;
     assert_eq!(listed(stage).await, ["0:3"], "the next one is listed");
     // Gateways go by the control topic too.

@@ -5,7 +5,13 @@ use std::{path::Path, time::Duration};
 use tokio::time::Instant;
 use understudy_tests::{Process, Servers};
 
-use crate::{dice::Dice, ledger::now, report::say, settings::LINGER};
+use crate::{
+    dice::Dice,
+    ledger::now,
+    links::{self, Cut, Ports},
+    report::say,
+    settings::LINGER,
+};
 
 /// A row of the table.
 #[derive(Debug)]
@@ -23,6 +29,12 @@ enum Victim {
     Gateway,
     Consumer,
     Server(&'static str),
+    /// The link of a gateway to a server.
+    GatewayTo(&'static str),
+    /// The link of a consumer to a server.
+    ConsumerTo(&'static str),
+    /// The backup goes, and while it is away a consumer is killed and started again.
+    BackupAndConsumer,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +43,8 @@ enum How {
     Killed(u64, u64),
     /// Stopped for so many milliseconds, and let go on.
     Frozen(u64, u64),
+    /// Everything between the two is lost for so many milliseconds.
+    Cut(u64, u64),
 }
 
 const fn fault(name: &'static str, victim: Victim, how: How, weight: u64, at_most: usize) -> Fault {
@@ -39,6 +53,9 @@ const fn fault(name: &'static str, victim: Victim, how: How, weight: u64, at_mos
 
 /// The primary may hold requests, so it must not stand still for as long as a request may linger.
 const PRIMARY_FROZEN: u64 = LINGER.as_millis() as u64 / 2;
+
+/// A packet that was lost is sent again after up to as long as the link was cut: altogether not longer than a request may linger.
+const CLUSTER_CUT: u64 = LINGER.as_millis() as u64 / 4;
 
 /// The table. Of those that take long there are few, so that load remains between them.
 pub static FAULTS: &[Fault] = &[
@@ -51,9 +68,19 @@ pub static FAULTS: &[Fault] = &[
     fault("consumer-frozen", Victim::Consumer, How::Frozen(300, 5_000), 3, 4),
     fault("consumer-frozen-long", Victim::Consumer, How::Frozen(9_000, 15_000), 1, 1),
     fault("backup-killed", Victim::Server("backup"), How::Killed(100, 3_000), 2, 2),
+    fault("backup-and-consumer-killed", Victim::BackupAndConsumer, How::Killed(1_000, 3_000), 2, 2),
     fault("kafka-killed", Victim::Server("kafka"), How::Killed(100, 3_000), 2, 1),
+    fault("gateway-primary-cut", Victim::GatewayTo("primary"), How::Cut(300, CLUSTER_CUT), 3, 4),
+    fault("gateway-kafka-cut", Victim::GatewayTo("kafka"), How::Cut(500, 10_000), 3, 3),
+    fault("consumer-backup-cut", Victim::ConsumerTo("backup"), How::Cut(300, CLUSTER_CUT), 3, 4),
+    fault("consumer-kafka-cut", Victim::ConsumerTo("kafka"), How::Cut(500, 12_000), 3, 3),
     fault("kafka-frozen", Victim::Server("kafka"), How::Frozen(500, 6_000), 2, 2),
 ];
+
+/// All rows that can be done here.
+pub fn possible() -> Vec<&'static Fault> {
+    FAULTS.iter().filter(|fault| !matches!(fault.how, How::Cut(..)) || links::can_be_cut()).collect()
+}
 
 /// The rows that are named; `none` is none.
 ///
@@ -84,9 +111,12 @@ pub struct Done {
 struct Saboteur<'a> {
     dice: Dice,
     servers: &'a Servers,
+    ports: Ports,
     faults: Vec<&'static Fault>,
     processes: &'a mut [Process],
     begun: i64,
+    /// How many times a minute the run takes: so many times the faults of a minute are allowed.
+    times: usize,
     done: Vec<Done>,
 }
 
@@ -97,19 +127,25 @@ struct Saboteur<'a> {
 pub async fn sabotage(
     seed: u64,
     servers: &Servers,
+    ports: Ports,
     faults: &[&'static Fault],
     (gateways, consumers): (&mut [Process], &mut [Process]),
     end: Instant,
 ) -> Vec<Done> {
-    let of_gateways = |victim| victim == Victim::Gateway || victim == Victim::Server("primary");
+    let of_gateways =
+        |victim| matches!(victim, Victim::Gateway | Victim::GatewayTo(_)) || victim == Victim::Server("primary");
     let (front, back): (Vec<&Fault>, Vec<&Fault>) = faults.iter().partition(|fault| of_gateways(fault.victim));
     let begun = now();
+    let minutes = end.duration_since(Instant::now()).as_secs().div_ceil(60);
+    let times = usize::try_from(minutes.max(1)).expect("it is small");
     let saboteur = |name, faults, processes| Saboteur {
         dice: Dice::of(seed, name),
         servers,
+        ports,
         faults,
         processes,
         begun,
+        times,
         done: Vec::new(),
     };
     let front = saboteur("faults of gateways", front, gateways).work(end);
@@ -135,27 +171,49 @@ impl Saboteur<'_> {
     }
 
     fn is_spent(&self, fault: &Fault) -> bool {
-        self.done.iter().filter(|done| done.name == fault.name).count() >= fault.at_most
+        self.done.iter().filter(|done| done.name == fault.name).count() >= fault.at_most * self.times
     }
 
     async fn commit(&mut self, fault: &'static Fault) {
         let process = usize::try_from(self.dice.below(self.processes.len() as u64)).expect("it is small");
         let victim = match fault.victim {
+            Victim::GatewayTo(server) | Victim::ConsumerTo(server) => {
+                format!("{} to {server}", self.processes[process].name())
+            }
             Victim::Gateway | Victim::Consumer => self.processes[process].name().to_owned(),
             Victim::Server(server) => server.to_owned(),
+            Victim::BackupAndConsumer => format!("backup, {}", self.processes[process].name()),
         };
         let began = now();
-        let (How::Killed(least, most) | How::Frozen(least, most)) = fault.how;
+        let (How::Killed(least, most) | How::Frozen(least, most) | How::Cut(least, most)) = fault.how;
         let lasts = Duration::from_millis(self.dice.between(least, most));
         let at = seconds(began - self.begun);
         say(&format!("  {at:>6} s  {} ({victim}) for {:.1} s", fault.name, lasts.as_secs_f32()));
         match (fault.victim, fault.how) {
+            (Victim::GatewayTo(server) | Victim::ConsumerTo(server), _) => {
+                let port = match server {
+                    "kafka" => self.ports.kafka,
+                    "primary" => self.ports.primary,
+                    _ => self.ports.backup,
+                };
+                let group = self.processes[process].group().expect("processes have groups where links are cut");
+                let cut = Cut::of(group, port);
+                tokio::time::sleep(lasts).await;
+                cut.mend();
+            }
+            (Victim::BackupAndConsumer, _) => {
+                self.servers.kill("backup").await;
+                tokio::time::sleep(lasts).await;
+                self.processes[process].kill();
+                self.processes[process].restart().await;
+                self.servers.start("backup").await;
+            }
             (Victim::Server(server), How::Killed(..)) => {
                 self.servers.kill(server).await;
                 tokio::time::sleep(lasts).await;
                 self.servers.start(server).await;
             }
-            (Victim::Server(server), How::Frozen(..)) => {
+            (Victim::Server(server), How::Frozen(..) | How::Cut(..)) => {
                 self.servers.freeze(server);
                 tokio::time::sleep(lasts).await;
                 self.servers.thaw(server);
@@ -165,7 +223,7 @@ impl Saboteur<'_> {
                 tokio::time::sleep(lasts).await;
                 self.processes[process].restart().await;
             }
-            (_, How::Frozen(..)) => {
+            (_, How::Frozen(..) | How::Cut(..)) => {
                 self.processes[process].freeze();
                 tokio::time::sleep(lasts).await;
                 self.processes[process].thaw();

@@ -40,6 +40,10 @@ pub enum Rule {
     NotInLog,
     /// The log holds what nobody wrote.
     LogUnwritten,
+    /// The backup stores another version than the log gives.
+    OtherVersion,
+    /// The target is said to refuse what it does not refuse.
+    DeadLetter,
     /// Offsets are beyond the end, or behind it.
     Offsets,
     /// An intent stays open.
@@ -75,6 +79,8 @@ pub fn judge(histories: &Histories, seen: &Seen, reconciled: bool) -> Vec<Violat
         violations.extend(ledgered::unwritten(histories, seen, side, name));
     }
     violations.extend(ledgered::log_unwritten(histories, seen));
+    violations.extend(sides::versions(seen, &backup));
+    violations.extend(system::dead_letters(seen));
     violations.extend(system::offsets(seen));
     if reconciled {
         violations.extend(system::unsettled(seen));
@@ -135,6 +141,8 @@ impl Rule {
             Self::Changed => "not what was sent",
             Self::NotInLog => "acknowledged before the log had it",
             Self::LogUnwritten => "the log holds what nobody wrote",
+            Self::OtherVersion => "not the version of the log",
+            Self::DeadLetter => "a dead letter without a reason",
             Self::Offsets => "offsets are wrong",
             Self::Unsettled => "an intent stays open",
             Self::Stuck => "fresh writes do not get through",

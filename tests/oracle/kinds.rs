@@ -3,6 +3,7 @@
 mod body;
 mod plain;
 mod through;
+pub mod turned;
 mod update;
 mod version;
 
@@ -78,6 +79,7 @@ pub static KINDS: &[Kind] = &[
     kind("alias-routing", 4, Bulks::Mixed, through::routed_alias),
     kind("pipeline", 4, Bulks::Mixed, through::pipeline),
     kind("default-pipeline", 4, Bulks::Mixed, through::default_pipeline),
+    kind("turned", 4, Bulks::Mixed, turned::turned),
 ];
 
 /// What a kind makes its operations with.

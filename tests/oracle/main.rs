@@ -12,21 +12,27 @@
 //! tests/run --test oracle                           # seed 1, 60 s of load
 //! SEEDS="1 2 3" SECONDS_OF_LOAD=20 tests/run --test oracle
 //! KINDS=index,delete FAULTS=consumer-killed tests/run --test oracle
+//! PLANTED=all tests/run --test oracle -- planted    # bugs in gateways and consumers; each must be found
 //! TAMPER=stale FAULTS=none tests/run --test oracle  # the judge must find it, and the test fails
 //! JUDGE=target/oracle/seed-1 cargo test -p understudy-tests --test oracle -- acknowledged
 //! ```
 
+mod aside;
 mod dice;
+mod fakes;
 mod faults;
 mod history;
 mod judge;
 mod kinds;
 mod ledger;
+mod links;
 mod look;
 mod operation;
 mod outcome;
+mod planted;
 mod report;
 mod run;
+mod scene;
 mod seen;
 mod settings;
 mod settle;
@@ -34,11 +40,14 @@ mod tamper;
 mod world;
 mod writers;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use understudy_tests::Servers;
 
-use crate::{report::say, run::Run, settings::Settings};
+use crate::{judge::Rule, report::say, run::Run, settings::Settings};
+
+/// The seed of runs with a planted bug.
+const PLANTED_SEED: u64 = 1_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_acknowledged_is_there_whatever_failed() {
@@ -84,4 +93,35 @@ async fn the_judge_finds_what_was_done_behind_its_back() {
         }
     }
     run.end(&clean).await;
+}
+
+/// Bugs that look harmless in a review: each is found within the time that its row says. `PLANTED=all` tries all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn bugs_that_are_planted_are_found() {
+    let settings = Settings::from_environment();
+    if settings.judge.is_some() || settings.tamper.is_some() {
+        return;
+    }
+    let short = || planted::named("update-from-request,guessed-mapping").expect("they are in the table");
+    let rows = if settings.planted.is_empty() { short() } else { settings.planted.clone() };
+    let servers = Servers::take().await;
+    let mut missed = Vec::new();
+    for row in rows {
+        let begun = Instant::now();
+        let settings = row.settings(&settings);
+        let mut run = Run::with(PLANTED_SEED, &settings, &settings.faults, &servers, Some(row)).await;
+        let verdict = run.judge().await;
+        // That it does not come to rest shows something, and not what.
+        let found = verdict.violations.iter().find(|violation| violation.rule != Rule::Stuck);
+        let took = begun.elapsed().as_secs();
+        match found {
+            Some(violation) => say(&format!("  found    {:24} {took:>3} s  {violation}", row.bug)),
+            None => {
+                say(&format!("  MISSED   {:24} {took:>3} s\n{}", row.bug, verdict.text));
+                missed.push(row.bug);
+            }
+        }
+        run.leave().await;
+    }
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }

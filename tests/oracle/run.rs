@@ -11,16 +11,21 @@ use tokio::time::Instant;
 use understudy_tests::{Process, Servers, Stage};
 
 use crate::{
+    aside::Aside,
+    fakes::Fakes,
     faults::{self, Done, Fault},
     history::Histories,
     judge::{Rule, Violation, judge},
     kinds::{self, Kind},
     ledger::{self, Entry, Outcome},
+    links::{self, Ports},
     look,
+    planted::Planted,
     report::{self, Times, say},
+    scene,
     seen::Seen,
     settings::{self, Settings, TICKET_LIFETIME},
-    settle::settled,
+    settle::{self, settled},
     tamper::Tamper,
     world::World,
     writers::{Writer, Writers},
@@ -30,6 +35,8 @@ use crate::{
 pub struct Run {
     seed: u64,
     reconciled: bool,
+    /// How long it may take to come to rest.
+    patience: Duration,
     folder: PathBuf,
     stage: Stage,
     world: Arc<World>,
@@ -38,6 +45,7 @@ pub struct Run {
     done: Vec<Done>,
     violations: Vec<Violation>,
     times: Times,
+    _fakes: Option<Fakes>,
 }
 
 /// What a run came to.
@@ -48,15 +56,39 @@ pub struct Verdict {
     pub text: String,
 }
 
+/// How long a run with a planted bug may take to come to rest: mostly it never does.
+const SHOWN_BY: Duration = Duration::from_secs(30);
 /// How long a fresh write may take to be acknowledged once all is well.
 const FRESH: Duration = Duration::from_secs(15);
 
 impl Run {
     /// Load and faults from a seed, until everything has settled.
     pub async fn of(seed: u64, settings: &Settings, faults: &[&'static Fault], servers: &Servers) -> Self {
+        Self::with(seed, settings, faults, servers, None).await
+    }
+
+    /// As [`Run::of`], with a bug in every gateway and consumer.
+    pub async fn with(
+        seed: u64,
+        settings: &Settings,
+        faults: &[&'static Fault],
+        servers: &Servers,
+        planted: Option<&Planted>,
+    ) -> Self {
         let folder = Settings::folder(seed);
         let begun = Instant::now();
-        let stage = settings::stage(seed);
+        let mut stage = settings::stage(seed);
+        if links::can_be_cut() {
+            stage = stage.with_groups();
+        }
+        let fakes = if settings.fakes { Some(Fakes::before(&stage, seed).await) } else { None };
+        if let Some(fakes) = &fakes {
+            stage = fakes.stand_before(stage);
+        }
+        if let Some(planted) = planted {
+            stage = stage.planted(planted.bug);
+            stage = planted.set.into_iter().fold(stage, |stage, (key, value)| stage.set(key, value));
+        }
         say(&format!("seed {seed}: {} s of load; ledgers in {}", settings.load.as_secs(), folder.display()));
         let world = Arc::new(World::make(&stage).await);
         let mut gateways = vec![stage.gateway().await, stage.gateway().await];
@@ -66,14 +98,38 @@ impl Run {
         let end = loaded + settings.load;
         let writer = |name: &str| Writer::new(name, &folder, &world, &stage, &gateways);
         let writers = Writers::start(settings.writers, seed, end, &settings.kinds, writer);
-        let done = faults::sabotage(seed, servers, faults, (&mut gateways, &mut consumers), end).await;
+        let aside = Aside::start(seed, settings, &stage, &world, end);
+        let of_fakes = fakes.as_ref().map(Fakes::addresses);
+        let (primary, backup) =
+            of_fakes.unwrap_or_else(|| (stage.primary().base().into(), stage.backup().base().into()));
+        let ports = Ports::of(&stage.stack().address("kafka"), &primary, &backup);
+        let done = faults::sabotage(seed, servers, ports, faults, (&mut gateways, &mut consumers), end).await;
         writers.ended().await;
+        aside.ended().await;
+        fakes.iter().for_each(Fakes::off);
+        if let Some(frozen) = planted.and_then(|planted| planted.frozen) {
+            scene::of_a_frozen_gateway(&stage, &world, &folder, &gateways, frozen).await;
+        }
         faults::keep(&folder, &done);
         times.load = loaded.elapsed();
 
         let reconciled = settings.reconciled;
         let violations = Vec::new();
-        let mut run = Self { seed, reconciled, folder, stage, world, gateways, consumers, done, violations, times };
+        let patience = if planted.is_some() { SHOWN_BY } else { settle::WITHIN };
+        let mut run = Self {
+            seed,
+            reconciled,
+            patience,
+            folder,
+            stage,
+            world,
+            gateways,
+            consumers,
+            done,
+            violations,
+            times,
+            _fakes: fakes,
+        };
         run.settle().await;
         run
     }
@@ -87,7 +143,7 @@ impl Run {
         let begun = Instant::now();
         let entries = self.entries();
         let shards = look::shards(&self.stage, &entries).await.unwrap_or_else(|error| panic!("{error:#}"));
-        if let Err(last) = settled(&self.stage, &shards, self.reconciled).await {
+        if let Err(last) = settled(&self.stage, &shards, self.reconciled, self.patience).await {
             self.violations.push(Violation::of_system(Rule::Stuck, format!("it does not settle: {last}")));
         }
         self.times.settle += begun.elapsed();
@@ -156,6 +212,11 @@ impl Run {
         }
         say(&verdict.text);
         assert!(verdict.violations.is_empty(), "seed {}: see above, and {}", self.seed, self.folder.display());
+        self.world.leave(&self.stage).await;
+    }
+
+    /// Ends it, whatever was found. What it wrote is taken away.
+    pub async fn leave(self) {
         self.world.leave(&self.stage).await;
     }
 

@@ -7,6 +7,7 @@ use understudy_tests::{Stage, repository};
 use crate::{
     faults::{self, Fault},
     kinds::{self, KINDS, Kind},
+    planted::{self, Planted},
     tamper::Tamper,
 };
 
@@ -15,7 +16,7 @@ use crate::{
 pub struct Settings {
     /// `SEED=7` or `SEEDS="1 2 3"`: everything that is left to chance follows from it.
     pub seeds: Vec<u64>,
-    /// `SECONDS_OF_LOAD`: how long writers write.
+    /// `SECONDS_OF_LOAD` or `MINUTES`: how long writers write.
     pub load: Duration,
     /// `WRITERS`: how many.
     pub writers: u64,
@@ -27,6 +28,12 @@ pub struct Settings {
     pub tamper: Option<Tamper>,
     /// `RECONCILER=no`: nobody settles intents in doubt, so they may stay open, and their documents differ.
     pub reconciled: bool,
+    /// `FAKES=no`: nothing misbehaves between gateways, consumers and clusters.
+    pub fakes: bool,
+    /// `FORGETFUL=no`: the backup remembers its deletes.
+    pub forgetful: bool,
+    /// `PLANTED=no-window,…` or `all`: bugs that are planted one after another, and must be found.
+    pub planted: Vec<&'static Planted>,
     /// `JUDGE=target/oracle/seed-7`: judges the files of an earlier run, and runs nothing.
     pub judge: Option<PathBuf>,
 }
@@ -48,12 +55,21 @@ impl Settings {
             text("FAULTS").map(|names| faults::named(&names).unwrap_or_else(|error| panic!("FAULTS: {error}")));
         Self {
             seeds: seeds.split([',', ' ']).filter(|seed| !seed.is_empty()).map(|seed| number("SEED", seed)).collect(),
-            load: Duration::from_secs(text("SECONDS_OF_LOAD").map_or(60, |load| number("SECONDS_OF_LOAD", &load))),
+            load: Duration::from_secs(match (text("MINUTES"), text("SECONDS_OF_LOAD")) {
+                (Some(minutes), _) => 60 * number("MINUTES", &minutes),
+                (None, Some(seconds)) => number("SECONDS_OF_LOAD", &seconds),
+                (None, None) => 60,
+            }),
             writers: text("WRITERS").map_or(10, |writers| number("WRITERS", &writers)),
             kinds: kinds.unwrap_or_else(|| KINDS.iter().collect()),
-            faults: faults.unwrap_or_else(|| faults::FAULTS.iter().collect()),
+            faults: faults.unwrap_or_else(faults::possible),
             tamper: text("TAMPER").map(|name| Tamper::named(&name).unwrap_or_else(|error| panic!("TAMPER: {error}"))),
             reconciled: text("RECONCILER").is_none_or(|reconciler| reconciler != "no"),
+            fakes: text("FAKES").is_none_or(|fakes| fakes != "no"),
+            forgetful: text("FORGETFUL").is_none_or(|forgetful| forgetful != "no"),
+            planted: text("PLANTED").map_or_else(Vec::new, |names| {
+                planted::named(&names).unwrap_or_else(|error| panic!("PLANTED: {error}"))
+            }),
             judge: text("JUDGE").map(PathBuf::from),
         }
     }

@@ -12,17 +12,17 @@ use crate::{
 };
 
 /// How long it may take. Much longer than all times of the protocol together.
-const WITHIN: Duration = Duration::from_secs(150);
+pub const WITHIN: Duration = Duration::from_secs(150);
 /// How often it is looked at: a look reads everything.
 const PACE: Duration = Duration::from_millis(700);
 
-/// Waits until no intent is open, consumers have committed everything and both sides are equal.
+/// Waits `within` until no intent is open, consumers have committed everything and both sides are equal.
 ///
 /// # Errors
 /// What still moves at the deadline, or does not move any more.
-pub async fn settled(stage: &Stage, shards: &Shards, reconciled: bool) -> Result<(), String> {
+pub async fn settled(stage: &Stage, shards: &Shards, reconciled: bool, within: Duration) -> Result<(), String> {
     let mut pace = paced();
-    try_eventually(WITHIN, async || {
+    try_eventually(within, async || {
         pace.tick().await;
         look_once(stage, shards, reconciled).await
     })

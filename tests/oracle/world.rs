@@ -27,6 +27,8 @@ pub struct World {
     pub mixed: String,
     /// Has a default pipeline.
     pub piped: String,
+    /// Has a default pipeline now and then.
+    pub turned: String,
     /// An alias of two indices that writes to `spread`.
     pub alias: String,
     /// An alias of `spread` that gives routing to what is written through it.
@@ -54,6 +56,7 @@ impl World {
             versions: stage.index("versions"),
             mixed: stage.index("mixed"),
             piped: stage.index("piped"),
+            turned: stage.index("turned"),
             alias: stage.index("alias"),
             routed_alias: stage.index("routed-alias"),
             pipelines: [stage.index("marks"), stage.index("counts")],
@@ -74,6 +77,7 @@ impl World {
             // Deletes are forgotten soon, so that the versions of clients may fall after them.
             (&world.versions, 1, json!({"index.gc_deletes": "500ms"})),
             (&world.mixed, 1, json!({"index.gc_deletes": "500ms"})),
+            (&world.turned, 1, json!({})),
             (&world.piped, 1, json!({"index.default_pipeline": marks})),
         ] {
             let mut settings = json!({"index.number_of_shards": shards, "index.number_of_replicas": 0});
@@ -96,7 +100,9 @@ impl World {
 
     /// Takes the pipelines away; indices go with the stage.
     pub async fn leave(&self, stage: &Stage) {
-        stage.primary().delete(&format!("/{}", self.piped)).await;
+        for index in [&self.piped, &self.turned] {
+            stage.primary().delete(&format!("/{index}")).await;
+        }
         for pipeline in &self.pipelines {
             stage.primary().delete(&format!("/_ingest/pipeline/{pipeline}")).await;
         }

@@ -94,16 +94,12 @@ impl Writer {
         self.sent += 1;
         let write = format!("{}-{}", self.name, self.sent);
         let request = kinds::make(kind, kinds, &mut self.dice, &self.world, &write);
-        let (name, http) = self.gateways[gateway].clone();
-        let Request { method, path, body, items } = request;
-        let mut call = http.request(method, &path).within(patience);
-        if let Some(body) = &body {
+        let (sent, http) = (self.note(&write, kind, gateway, request), &self.gateways[gateway].1);
+        let mut call = http.request(&sent.method, &sent.path).within(patience);
+        if let Some(body) = &sent.body {
             call = call.body(body.clone());
         }
-        let (method, kind) = (method.to_owned(), kind.name.to_owned());
-        let sent = Sent { write: write.clone(), at: now(), gateway: name, kind, method, path, body, items };
         let bulk = sent.path == "/_bulk";
-        self.ledger.note(&Entry::Sent(sent.clone()));
         let reply = call.send().await;
         let at = now();
         let answer = reply.as_ref().map(|reply| (reply.status, &*reply.body)).map_err(String::as_str);
@@ -120,5 +116,25 @@ impl Writer {
             }
         }
         outcomes
+    }
+
+    /// Sends a document through a gateway that is frozen when the primary has it and nothing of it is published; nobody hears
+    /// what becomes of it.
+    pub async fn write_frozen(&mut self, kind: &'static Kind, gateway: usize, stage: &Stage, process: &Process) {
+        self.sent += 1;
+        let write = format!("{}-{}", self.name, self.sent);
+        let request = kinds::make(kind, &[kind], &mut self.dice, &self.world, &write);
+        let sent = self.note(&write, kind, gateway, request);
+        stage.freeze_after_the_answer(process, &sent.path, &sent.body.unwrap_or_default()).await;
+    }
+
+    /// A line in the ledger, before anything is sent.
+    fn note(&mut self, write: &str, kind: &Kind, gateway: usize, request: Request) -> Sent {
+        let Request { method, path, body, items } = request;
+        let (gateway, kind) = (self.gateways[gateway].0.clone(), kind.name.to_owned());
+        let method = method.to_owned();
+        let sent = Sent { write: write.to_owned(), at: now(), gateway, kind, method, path, body, items };
+        self.ledger.note(&Entry::Sent(sent.clone()));
+        sent
     }
 }

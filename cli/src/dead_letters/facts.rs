@@ -32,16 +32,6 @@ impl Facts {
         }
     }
 
-    /// Whether somebody has decided upon the letter of this name, of this append time.
-    pub fn is_decided(&self, id: LetterId, at_ms: i64) -> bool {
-        self.marks.get(&id).is_some_and(|mark| mark.letter_ms == at_ms)
-    }
-
-    /// Marked letters of a partition, from an offset on.
-    pub fn marked(&self, partition: i32, from: i64) -> usize {
-        self.marks.keys().filter(|id| id.partition == partition && id.offset >= from).count()
-    }
-
     /// What became of a letter; `None` while nobody has decided. A mark of another letter, that stood at this offset before
     /// its topic was made anew, is none.
     pub fn became(&self, letter: &Letter) -> Option<&DeadLetterRecord> {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use crate::planted::{Bug, planted};
+
 /// Whether an effect that was appended at `at_ms` comes too late after its ticket to count. Both times are the broker's, so
 /// gateways and consumers decide alike.
 #[must_use]
 pub fn is_void(at_ms: i64, ticket_ms: i64, ticket_lifetime: Duration) -> bool {
-    at_ms.saturating_sub(ticket_ms) >= i64::try_from(ticket_lifetime.as_millis()).unwrap_or(i64::MAX)
+    !planted(Bug::LateNotVoid)
+        && at_ms.saturating_sub(ticket_ms) >= i64::try_from(ticket_lifetime.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 //! What the engine wants is done.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
+use understudy_common::planted::{Bug, planted};
 
 use super::{Done, Driver};
 use crate::{
     engine::{Bulk, Command, DeadLetter},
     offsets::Commit,
+    verdict::{BulkVerdict, Verdict},
 };
 
 impl Driver {
@@ -56,6 +60,17 @@ impl Driver {
 
     fn send(&mut self, bulk: Bulk) {
         let (service, decided) = (self.service.clone(), Instant::now());
+        if planted(Bug::Concurrent) {
+            self.spawn(async move {
+                let (id, done) = (bulk.id, vec![Verdict::Applied; bulk.effects.len()]);
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(500 * (id % 3))).await;
+                    service.send(&bulk, Instant::now()).await
+                });
+                Done::Answered(id, BulkVerdict::Items(done))
+            });
+            return;
+        }
         self.spawn(async move {
             let verdict = service.send(&bulk, decided).await;
             Done::Answered(bulk.id, verdict)

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use understudy_common::planted::{Bug, planted};
+
 use super::{Command, IndexId};
 
 #[derive(Default)]
@@ -49,6 +51,7 @@ impl Indices {
         match self.known.get(index) {
             Some(Known { differs: Some(label), .. }) => Readiness::Differs(label),
             Some(Known { ready: Some(ready), .. }) if *ready >= mapping => Readiness::Ready,
+            _ if planted(Bug::GuessedMapping) => Readiness::Ready,
             _ => Readiness::Wait,
         }
     }

@@ -1,10 +1,16 @@
 # The configuration of gateways and consumers. Sourced, never run.
 
+brokers_of_stack() {
+    local part addresses=
+    for part in $(nodes_of kafka); do addresses+=,$(address_of "$part"); done
+    printf '%s' "${addresses#,}"
+}
+
 # Written once and then left alone, so that it can be edited; written anew when a port that it
 # names has changed. The first line remembers those ports.
 write_understudy_config() {
     local path=$RUN/understudy.toml first mark
-    mark="# Written by deploy/local/stack for kafka=$KAFKA_PORT primary=$PRIMARY_PORT backup=$BACKUP_PORT; written anew when one of these changes."
+    mark="# Written by deploy/local/stack for kafka=$(brokers_of_stack) primary=$PRIMARY_PORT backup=$BACKUP_PORT; written anew when one of these changes."
     if [[ -f $path ]]; then
         read -r first <"$path" || true
         [[ $first == "$mark" ]] && return 0
@@ -12,9 +18,9 @@ write_understudy_config() {
     write_file "$path" <<TOML
 $mark
 [kafka]
-bootstrap_servers = "$(address_of kafka)"
-replication_factor = 1
-min_insync_replicas = 1
+bootstrap_servers = "$(brokers_of_stack)"
+replication_factor = $BROKERS
+min_insync_replicas = $((BROKERS == 1 ? 1 : 2))
 
 [clusters.primary]
 urls = ["$(address_of primary)"]

@@ -25,7 +25,7 @@ cached() {
 servers_of() {
     local part
     for part in "$@"; do
-        case $part in kafka | primary* | backup) kind_of "$part" ;; esac
+        case $part in kafka* | primary* | backup) kind_of "$part" ;; esac
     done | sort -u
 }
 

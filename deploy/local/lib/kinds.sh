@@ -1,5 +1,5 @@
-# Which servers stand behind `primary` and `backup`, and how many nodes the primary has. Sourced,
-# never run.
+# Which servers stand behind `primary` and `backup`, and how many nodes the primary and Kafka have.
+# Sourced, never run.
 
 SEARCH_KINDS=(elasticsearch-7.10 elasticsearch-7.17 elasticsearch-8.19 opensearch-2.19)
 DEFAULT_KIND=elasticsearch-7.10
@@ -7,32 +7,41 @@ declare -A ASKED_KINDS=([primary]=${PRIMARY:-} [backup]=${BACKUP:-})
 declare -A KINDS=()
 ASKED_NODES=${PRIMARY_NODES:-}
 NODES=1
+ASKED_BROKERS=${KAFKA_BROKERS:-}
+BROKERS=1
 
 load_kinds() {
-    local part kind remembered=
+    local part kind nodes= brokers=
     KINDS=()
     if [[ -f $RUN/kinds ]]; then
         while IFS='=' read -r part kind; do
-            if [[ $part == nodes ]]; then remembered=$kind; else KINDS[$part]=$kind; fi
+            case $part in
+            nodes) nodes=$kind ;;
+            brokers) brokers=$kind ;;
+            *) KINDS[$part]=$kind ;;
+            esac
         done <"$RUN/kinds"
     fi
     for part in primary backup; do KINDS[$part]=${KINDS[$part]:-${ASKED_KINDS[$part]:-$DEFAULT_KIND}}; done
-    set_nodes "${remembered:-1}"
+    set_nodes "${nodes:-1}" "${brokers:-1}"
     # What runs stays as it is, so that it can be stopped.
-    if [[ -n $ASKED_NODES ]] && ! any_alive; then set_nodes "$ASKED_NODES"; fi
+    if [[ -n $ASKED_NODES$ASKED_BROKERS ]] && ! any_alive; then
+        set_nodes "${ASKED_NODES:-$NODES}" "${ASKED_BROKERS:-$BROKERS}"
+    fi
 }
 
-# One node is the part `primary`; of three it is the first, beside `primary-2` and `primary-3`.
+# One node is the part `primary`; of three it is the first, beside `primary-2` and `primary-3`. So are brokers.
 set_nodes() {
-    NODES=$1
-    SERVERS=(kafka primary backup)
-    ((NODES == 1)) || SERVERS=(kafka primary primary-2 primary-3 backup)
+    NODES=$1 BROKERS=$2
+    # shellcheck disable=SC2207 # names without spaces
+    SERVERS=($(nodes_of kafka) $(nodes_of primary) backup)
     PARTS=("${SERVERS[@]}" "${CLIENTS[@]}")
 }
 
 # The nodes of the cluster that a part belongs to.
 nodes_of() {
     case $1 in
+    kafka*) if ((BROKERS == 1)); then echo kafka; else echo kafka kafka-2 kafka-3; fi ;;
     primary*) if ((NODES == 1)); then echo primary; else echo primary primary-2 primary-3; fi ;;
     *) echo "$1" ;;
     esac
@@ -47,6 +56,8 @@ choose_kinds() {
     load_kinds
     [[ ${ASKED_NODES:-$NODES} == "$NODES" ]] ||
         die "the stack runs with PRIMARY_NODES=$NODES, not $ASKED_NODES: stop it first"
+    [[ ${ASKED_BROKERS:-$BROKERS} == "$BROKERS" ]] ||
+        die "the stack runs with KAFKA_BROKERS=$BROKERS, not $ASKED_BROKERS: stop it first"
     for part in primary backup; do
         asked=${ASKED_KINDS[$part]:-${KINDS[$part]}}
         if [[ $asked != "${KINDS[$part]}" ]] && part_alive "$part"; then
@@ -54,7 +65,8 @@ choose_kinds() {
         fi
         KINDS[$part]=$asked
     done
-    printf '%s=%s\n' primary "${KINDS[primary]}" backup "${KINDS[backup]}" nodes "$NODES" | write_file "$RUN/kinds"
+    printf '%s=%s\n' primary "${KINDS[primary]}" backup "${KINDS[backup]}" nodes "$NODES" \
+        brokers "$BROKERS" | write_file "$RUN/kinds"
 }
 
 # A wrong name is refused before anything else happens, whatever the verb.
@@ -64,12 +76,13 @@ refuse_unknown_kinds() {
         [[ -z ${ASKED_KINDS[$part]} || " ${SEARCH_KINDS[*]} " == *" ${ASKED_KINDS[$part]} "* ]] ||
             die "${part^^}=${ASKED_KINDS[$part]} is unknown; the choices are: ${SEARCH_KINDS[*]}"
     done
+    [[ $ASKED_BROKERS =~ ^[13]?$ ]] || die "KAFKA_BROKERS=$ASKED_BROKERS is unknown; the choices are: 1 3"
     [[ $ASKED_NODES =~ ^[13]?$ ]] || die "PRIMARY_NODES=$ASKED_NODES is unknown; the choices are: 1 3"
 }
 
 kind_of() {
     case $1 in
-    kafka) echo kafka-3.9 ;;
+    kafka*) echo kafka-3.9 ;;
     primary* | backup) echo "${KINDS[$(cluster_of "$1")]}" ;;
     gateway-*) echo understudy-gateway ;;
     consumer-*) echo understudy-consumer ;;
@@ -81,7 +94,7 @@ kind_of() {
 # forth is safe.
 data_of() {
     case $1 in
-    kafka) echo "$RUN/data/kafka" ;;
+    kafka*) echo "$RUN/data/$1$( ((BROKERS == 1)) || printf -- '-of-%s' "$BROKERS")" ;;
     primary*) echo "$RUN/data/$1$( ((NODES == 1)) || printf -- '-of-%s' "$NODES")-${KINDS[primary]}" ;;
     backup) echo "$RUN/data/$1-${KINDS[$1]}" ;;
     esac

@@ -8,8 +8,8 @@ http_status() {
 is_ready() {
     local status
     case $1 in
-    # Metadata that names the broker: it listens, and the controller has admitted it.
-    kafka) kcat -L -m 1 -b "$(address_of kafka)" 2>/dev/null | grep -q '^ 1 brokers' ;;
+    # Metadata that names the broker, and all others that run: it listens, and the controller has admitted them.
+    kafka*) (($(brokers_known_to "$1") >= $(running_nodes "$1"))) ;;
     # 8.19 as distributed here has no `GET /`, but all kinds have this. A node is ready when it is in one
     # cluster with all others that run.
     primary* | backup)
@@ -23,6 +23,13 @@ is_ready() {
         [[ $status == 503 && -n ${LB_NEEDS_GATEWAY:-} ]] || return 0
         ! curl --noproxy '*' -s --max-time 3 "$(address_of lb)/" | grep -q 'No server is available' ;;
     esac
+}
+
+# How many brokers a broker knows, itself included; 0 when it does not answer.
+brokers_known_to() {
+    local known
+    known=$(kcat -L -m 1 -b "$(address_of "$1")" 2>/dev/null | sed -n 's/^ \([0-9]*\) brokers.*/\1/p') || true
+    printf '%s' "${known:-0}"
 }
 
 # How many nodes of a part's cluster run and are not frozen.

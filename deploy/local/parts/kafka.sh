@@ -1,16 +1,18 @@
-# One Kafka node, broker and controller in one process. Sourced by run-part; ends in exec.
+# A Kafka node, broker and controller in one process, alone or one of three. Sourced by run-part; ends in exec.
 
 run_kafka() {
-    local home config=$RUN/config/kafka.properties data
+    local part=$1 home config=$RUN/config/$1.properties data port controller replicas=1
     home=$(cached kafka-3.9)
-    data=$(data_of kafka)
+    data=$(data_of "$part")
+    read -r port controller <<<"$(ports_of "$part")"
+    ((BROKERS == 1)) || replicas=2
     mkdir -p "$data"
     cat >"$config" <<PROPERTIES
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$KAFKA_CONTROLLER_PORT
-listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$KAFKA_CONTROLLER_PORT
-advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT
+node.id=$(node_id "$part")
+controller.quorum.voters=$(voters)
+listeners=PLAINTEXT://127.0.0.1:${!port},CONTROLLER://127.0.0.1:${!controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:${!port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
@@ -20,16 +22,16 @@ auto.create.topics.enable=false
 message.max.bytes=33554432
 replica.fetch.max.bytes=33554432
 log.cleaner.enable=true
-# A single node has nobody to replicate to, and few groups: it starts faster like this.
+# Few groups: it starts faster like this. A single node has nobody to replicate to.
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor=$BROKERS
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$BROKERS
+transaction.state.log.min.isr=$replicas
 group.initial.rebalance.delay.ms=0
 # After kill -9 the controller refuses the broker's return until its old session ends (9 s by default).
 broker.heartbeat.interval.ms=500
-broker.session.timeout.ms=4000
+broker.session.timeout.ms=$((BROKERS == 1 ? 4000 : 3000))
 PROPERTIES
     # Of a property that stands twice the last one counts.
     [[ -z ${KAFKA_PROPERTIES:-} ]] || cat "$KAFKA_PROPERTIES" >>"$config"
@@ -41,16 +43,34 @@ PROPERTIES
         java "${flags[@]}" -Xmx128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j.configuration="file:$LOCAL/servers/kafka-3.9/log4j.properties" \
             -cp "$home/lib/*" kafka.tools.StorageTool format -t "$(cluster_id)" -c "$config" --ignore-formatted
     fi
-    local heap=${KAFKA_HEAP:-512m}
+    local heap=${KAFKA_HEAP:-$( ((BROKERS == 1)) && echo 512m || echo 256m)}
     exec java "${ARCHIVE_FLAGS[@]}" "-Xms$heap" "-Xmx$heap" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError "${JAVA_FLAGS[@]}" \
         -Dlog4j.configuration="file:$LOCAL/servers/kafka-3.9/log4j.properties" \
         -cp "$home/lib/*" kafka.Kafka "$config"
 }
 
-# 16 random bytes in Kafka's spelling: base64 for URLs, without padding.
+node_id() { if [[ $1 == kafka ]]; then echo 1; else echo "${1#kafka-}"; fi; }
+
+voters() {
+    local part controller all=
+    for part in $(nodes_of kafka); do
+        read -r _ controller <<<"$(ports_of "$part")"
+        all+=,$(node_id "$part")@127.0.0.1:${!controller}
+    done
+    printf '%s' "${all#,}"
+}
+
+# 16 random bytes in Kafka's spelling: base64 for URLs, without padding. All brokers have the same, whoever comes first
+# makes it; it is wiped with the data.
 cluster_id() {
-    local id
-    # A leading '-' would read as an option.
-    while id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='); [[ $id == -* ]]; do :; done
-    printf '%s' "$id"
+    local id file=$RUN/data/kafka-id-of-$BROKERS lock
+    exec {lock}>>"$file.lock"
+    flock "$lock"
+    if [[ ! -s $file ]]; then
+        # A leading '-' would read as an option.
+        while id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '='); [[ $id == -* ]]; do :; done
+        printf '%s' "$id" >"$file"
+    fi
+    exec {lock}>&-
+    cat "$file"
 }

@@ -10,6 +10,7 @@ use understudy_common::{
     config::{IndexPattern, Unplaced},
     kafka::PublishError,
     log::{EffectsError, Ticket},
+    planted::{Bug, planted},
     schema::SchemaError,
     state::{IndexLookup, Sight},
 };
@@ -140,11 +141,11 @@ pub async fn course<C: Course>(write: &C) -> Result<ClusterAnswer, Refusal> {
     let sent = write.now();
     let answer = match write.exchange().await {
         Ok(answer) => answer,
-        Err(error @ CallError::NotSent { .. }) => {
+        Err(error) if matches!(error, CallError::NotSent { .. }) || planted(Bug::UnknownIsNotWritten) => {
             write.settle(ready.ticket);
             return Err(Refusal::primary_unavailable(format!("nothing was written: {error}")));
         }
-        Err(error @ (CallError::Unanswered { .. } | CallError::TooLarge { .. })) => {
+        Err(error) => {
             let late = may_be_sent_late(write, &ready);
             return Err(leave_open(write, &ready, late, Refusal::outcome_unknown(error.to_string())));
         }

@@ -14,6 +14,7 @@ use understudy_common::{
     kafka::PublishError,
     log::{EffectsError, Ticket},
     observe::Observer,
+    planted::{Bug, planted},
     process::now_ms,
     record::{self, Provenance},
     state::Sight,
@@ -117,6 +118,9 @@ impl Course for Placed {
     async fn sight_after(&self, before: &Sight) -> Option<Sight> {
         let gateway = &self.gateway;
         let _time = gateway.metrics.guard_seconds.start_timer();
+        if planted(Bug::NoGuard) {
+            return Some(before.clone());
+        }
         let state = match gateway.looks.look().await {
             Ok(state) if state == before.state => return Some(before.clone()),
             Ok(state) => state,

@@ -131,7 +131,10 @@ fn plan_item(
     Ok(PlannedItem {
         key: DocumentKey { index, id, routing },
         action,
-        source: operation.source.clone().filter(|_| action != Action::Update),
+        source: match action {
+            Action::Update => update::planted_part(operation.source.as_deref()),
+            _ => operation.source.clone(),
+        },
         client_version,
         pipeline: runs_pipeline(action, fields.pipeline.as_deref(), defaults.pipeline),
         line: Some(operation.line),

@@ -253,7 +253,9 @@ fn claimed_key(asked: DocumentKey, done: &Done) -> Result<DocumentKey, String> {
 
 fn effect(epoch: u64, item: &PlannedItem, key: DocumentKey, done: &Done) -> Result<Effect, String> {
     let state = match (item.action, done.result.as_str(), &item.source, &done.source) {
+        // Of an update the plan holds a part only where a test planted that.
         (Action::Index | Action::Create, "created" | "updated", Some(source), _)
+        | (Action::Update, "created" | "updated" | "noop", Some(source), Some(_))
         | (Action::Update, "created" | "updated" | "noop", _, Some(source)) => DocumentState::Put(source.clone()),
         (Action::Delete, "deleted" | "not_found", None, _) | (Action::Update, "deleted", _, _) => {
             DocumentState::Deleted

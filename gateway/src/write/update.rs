@@ -13,6 +13,7 @@ use understudy_common::{
     bulk::{Action, Operation},
     cluster::path_part,
     document::DocumentKey,
+    planted::{Bug, planted},
 };
 
 use super::plan::{AnswerShape, Limits, PlannedItem, PlannedWrite, SHARED_PARAMETERS};
@@ -49,7 +50,7 @@ pub(super) fn plan(
     let item = PlannedItem {
         key: DocumentKey { index: route.index.as_str().into(), id: id.into(), routing },
         action: Action::Update,
-        source: None,
+        source: planted_part(Some(body)),
         client_version: None,
         pipeline: false,
         line: None,
@@ -100,6 +101,17 @@ pub(super) fn of_bulk(
         places.push(shift(place, operation.source_start));
     }
     Ok((asked.unwrap_or_else(|| Arc::new(AskedSource::Nothing)), places))
+}
+
+/// Nothing; or the partial document of an update, for a test that plants [`Bug::UpdateFromRequest`].
+pub(super) fn planted_part(body: Option<&[u8]>) -> Option<Bytes> {
+    #[derive(serde::Deserialize)]
+    struct Partial<'a> {
+        #[serde(borrow)]
+        doc: &'a RawValue,
+    }
+    let partial: Partial<'_> = serde_json::from_slice(body.filter(|_| planted(Bug::UpdateFromRequest))?).ok()?;
+    Some(Bytes::copy_from_slice(partial.doc.get().as_bytes()))
 }
 
 fn shift(range: Range<usize>, by: usize) -> Range<usize> {

@@ -1,7 +1,9 @@
 //! Are both sides equal, document by document and field by field?
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{ByKey, Rule, Violation};
-use crate::seen::{Document, Side, on_one_line};
+use crate::seen::{Document, DocumentKey, Seen, Side, on_one_line};
 
 /// Presence, source byte for byte (line breaks between tokens excepted, which the log cannot hold), routing.
 pub fn documents(primary: &ByKey<'_>, backup: &ByKey<'_>) -> Vec<Violation> {
@@ -23,6 +25,25 @@ pub fn documents(primary: &ByKey<'_>, backup: &ByKey<'_>) -> Vec<Violation> {
         note(key, format!("the primary has nothing, the backup has {}", shown(theirs)));
     }
     found
+}
+
+/// A document of the backup has the version of the greatest effect in the log: by it the target orders what comes, also after
+/// roles were switched. In an index where clients give versions of their own it has whatever it was forced to.
+pub fn versions(seen: &Seen, backup: &ByKey<'_>) -> Vec<Violation> {
+    let counted = || seen.log.iter().filter(|effect| !effect.void);
+    let of_clients: BTreeSet<&str> =
+        counted().filter(|effect| effect.version != effect.packed).map(|effect| effect.index.as_str()).collect();
+    let mut greatest: BTreeMap<DocumentKey, u64> = BTreeMap::new();
+    for effect in counted().filter(|effect| !of_clients.contains(effect.index.as_str())) {
+        let known = greatest.entry(seen.shards.key(&effect.index, &effect.id, effect.routing.as_deref())).or_default();
+        *known = (*known).max(effect.packed);
+    }
+    let other = |(key, document): (&DocumentKey, &&Document)| {
+        let version = greatest.get(key).filter(|version| **version != document.version)?;
+        let says = format!("the backup has version {}, the greatest in the log is {version}", document.version);
+        Some(Violation::of(Rule::OtherVersion, key, says))
+    };
+    backup.iter().filter_map(other).collect()
 }
 
 /// The types of the fields of each index that both sides have.

@@ -121,8 +121,10 @@ impl Case {
     }
 
     fn backup(mut self, w: &str, id: &str, seq_no: u64) -> Self {
-        // A target has sequence numbers of its own.
-        self.seen.backup.documents.push(Self::document(w, id, seq_no + 40));
+        // A target has sequence numbers of its own, and versions of the log.
+        let of_it = self.seen.log.iter().filter(|effect| effect.id == id && !effect.void);
+        let version = of_it.map(|effect| effect.packed).max().unwrap_or(version(seq_no));
+        self.seen.backup.documents.push(Document { version, ..Self::document(w, id, seq_no + 40) });
         self
     }
 
@@ -245,8 +247,8 @@ fn what_nobody_wrote_is_found_on_both_sides_and_in_the_log() {
     first().primary("x", "b", 9).backup("x", "b", 9).breaks(&[Rule::Unwritten]);
     // Written, and to another document; then it stands twice, too.
     first().primary("1", "b", 9).backup("1", "b", 9).breaks(&[Rule::Unwritten, Rule::Doubled]);
-    first().publish(Some(source("x")), 9, 5_000).breaks(&[Rule::LogUnwritten]);
-    first().put("2", refused()).publish(Some(source("2")), 9, 5_000).breaks(&[Rule::LogUnwritten]);
+    first().publish(Some(source("x")), 9, 5_000).breaks(&[Rule::LogUnwritten, Rule::OtherVersion]);
+    first().put("2", refused()).publish(Some(source("2")), 9, 5_000).breaks(&[Rule::LogUnwritten, Rule::OtherVersion]);
     let mut void = first().publish(Some(source("x")), 9, 5_000);
     void.seen.log[1].void = true;
     void.passes();
@@ -353,4 +355,23 @@ fn without_a_reconciler_documents_in_doubt_may_differ_and_others_may_not() {
     doubt.breaks(&[Rule::Different, Rule::Unsettled]);
     doubt.seen.open.insert("q".into(), vec!["another".into()]);
     assert_eq!(judged(&doubt).len(), 1);
+}
+
+#[test]
+fn the_backup_has_the_versions_of_the_log_where_clients_give_none() {
+    let two = || case().put("1", acknowledged("created", 0)).put("2", acknowledged("updated", 1)).both("2", 1);
+    two().passes();
+    let mut other = two();
+    other.seen.backup.documents[0].version = 2;
+    other.breaks(&[Rule::OtherVersion]);
+    // Clients' own versions order for themselves.
+    other.seen.log[0].version = 7;
+    other.passes();
+}
+
+#[test]
+fn a_dead_letter_has_no_reason_here() {
+    let mut letter = case();
+    letter.seen.dead.push("partition 0, offset 1".into());
+    letter.breaks(&[Rule::DeadLetter]);
 }

@@ -53,6 +53,12 @@ pub fn pipeline(maker: &mut Maker<'_>) -> Operation {
     piped(maker.operation(Action::Index, &index, Some(id)).storing(source).with("pipeline", pipeline))
 }
 
+/// Whether a pipeline runs is decided while it is under way.
+pub fn into_turned(maker: &mut Maker<'_>) -> Operation {
+    let index = maker.world.turned.clone();
+    piped(whole(maker, &index))
+}
+
 pub fn default_pipeline(maker: &mut Maker<'_>) -> Operation {
     let index = maker.world.piped.clone();
     let operation = whole(maker, &index);

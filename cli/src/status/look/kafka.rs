@@ -11,12 +11,10 @@ use understudy_common::{
     kafka::{ReadError, group_members, topic_settings, watermarks, why_unreachable},
     lag::{self, TargetLag},
     topics::Topics,
+    undecided::Undecided,
 };
 
-use crate::{
-    dead_letters,
-    status::picture::{IntentsSeen, KafkaSeen, LagSeen, Part, PlacementSeen, TargetSeen},
-};
+use crate::status::picture::{IntentsSeen, KafkaSeen, LagSeen, Part, PlacementSeen, TargetSeen};
 
 /// How long Kafka may take to say that it is there.
 const REACH: Duration = Duration::from_millis(2_500);
@@ -110,7 +108,7 @@ async fn look_at(
     };
     let letters = {
         let (kafka, topics, target) = (config.kafka.clone(), topics.clone(), target.to_owned());
-        blocking(deadline, move || dead_letters::undecided(&kafka, &topics, &target))
+        blocking(deadline, move || Undecided::default().count(&kafka, &topics, &target))
     };
     let settings = tokio::time::timeout_at(deadline, topic_settings(&config.kafka, &topic));
     let (lag, consumers, letters, settings) = tokio::join!(lag, consumers, letters, settings);

@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use understudy_common::{effect::DocumentState, record::is_void};
+use understudy_common::{
+    effect::DocumentState,
+    planted::{Bug, planted},
+    record::is_void,
+};
 
 use super::{Around, Partition, Phase};
 use crate::{
@@ -127,6 +131,10 @@ impl Partition {
             self.queued_bytes -= queued.bytes;
             self.last_ms = Some(queued.origin.record.at_ms);
             self.queue.pop_front();
+        }
+        if planted(Bug::CommitBeforeApplying) {
+            let done = self.queue.front().map_or(self.next_offset, |queued| queued.origin.record.offset);
+            self.offsets.iter_mut().for_each(|offsets| offsets.advance(done, self.last_ms));
         }
         self.read_references(partition, out);
         self.finish(partition, out);

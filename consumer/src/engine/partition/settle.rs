@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use understudy_common::planted::{Bug, planted};
+
 use super::{Around, Partition, Phase};
 use crate::{
     engine::{
@@ -73,7 +75,8 @@ impl Partition {
     /// What must be committed by now. Nothing is, while a bulk may still arrive.
     pub(in crate::engine) fn commit_due(&mut self, partition: i32, now: Duration) -> Option<Commit> {
         let generation = self.generation;
-        self.offsets.as_mut().filter(|_| self.settling.is_settled())?.due(partition, generation, now)
+        let may = self.settling.is_settled() || planted(Bug::CommitBeforeApplying);
+        self.offsets.as_mut().filter(|_| may)?.due(partition, generation, now)
     }
 
     /// When [`Partition::commit_due`] or [`Partition::settle`] has something to do. `flies`: a bulk with something of the
