@@ -152,6 +152,6 @@ mod tests {
         assert!(!is_write(&request("GET", "/i/_doc/1", "")) && !is_write(&request("GET", "/_cluster/state", "")));
         let body = "{\"index\":{\"_index\":\"i\",\"_id\":\"1\"}}\n{\"delete\":{}}\n{\"delete\":{\"_index\":\"i\",\"_id\":\"2\"}}\n";
         let answer = format!("{:?}", each_item(&request("POST", "/_bulk", body), 429, "full"));
-        assert_eq!(answer.matches("\\\"status\\\\\":429").count().max(answer.matches("429").count()), 2, "{answer}");
+        assert_eq!(answer.matches("429").count(), 2, "{answer}");
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     dice::Dice,
     ledger::now,
     links::{self, Cut, Ports},
+    named,
     report::say,
     settings::LINGER,
 };
@@ -87,11 +88,7 @@ pub fn possible() -> Vec<&'static Fault> {
 /// # Errors
 /// When a name is not in the table.
 pub fn named(names: &str) -> Result<Vec<&'static Fault>, String> {
-    let found = |name: &str| {
-        let all = || FAULTS.iter().map(|fault| fault.name).collect::<Vec<_>>().join(",");
-        FAULTS.iter().find(|fault| fault.name == name).ok_or_else(|| format!("there is no fault [{name}]: {}", all()))
-    };
-    names.split([',', ' ']).filter(|name| !name.is_empty() && *name != "none").map(found).collect()
+    named::rows("fault", FAULTS, |fault| fault.name, named::names(names).filter(|name| *name != "none"))
 }
 
 /// A fault that was done.

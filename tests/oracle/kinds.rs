@@ -1,15 +1,16 @@
 //! The table of all kinds of writes, each a switch of its own (`KINDS=index,delete`).
 
 mod body;
+pub mod late;
 mod plain;
 mod through;
-pub mod turned;
 mod update;
 mod version;
 
 use crate::{
     dice::Dice,
     ledger::{Item, Leaves},
+    named,
     operation::{Action, Operation, Request, bulk},
     world::World,
 };
@@ -79,7 +80,7 @@ pub static KINDS: &[Kind] = &[
     kind("alias-routing", 4, Bulks::Mixed, through::routed_alias),
     kind("pipeline", 4, Bulks::Mixed, through::pipeline),
     kind("default-pipeline", 4, Bulks::Mixed, through::default_pipeline),
-    kind("turned", 4, Bulks::Mixed, turned::turned),
+    kind("turned", 4, Bulks::Mixed, through::turned),
 ];
 
 /// What a kind makes its operations with.
@@ -182,11 +183,7 @@ pub fn make(kind: &'static Kind, allowed: &[&'static Kind], dice: &mut Dice, wor
 /// # Errors
 /// When a name is not in the table.
 pub fn named(names: &str) -> Result<Vec<&'static Kind>, String> {
-    let found = |name: &str| {
-        let all = || KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(",");
-        KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| format!("there is no kind [{name}]: {}", all()))
-    };
-    names.split([',', ' ']).filter(|name| !name.is_empty()).map(found).collect()
+    named::rows("kind", KINDS, |kind| kind.name, named::names(names))
 }
 
 #[cfg(test)]

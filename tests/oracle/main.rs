@@ -27,6 +27,7 @@ mod kinds;
 mod ledger;
 mod links;
 mod look;
+mod named;
 mod operation;
 mod outcome;
 mod planted;

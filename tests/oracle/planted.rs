@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{
     faults::{self, Fault},
     kinds::{self, Kind},
+    named,
     settings::Settings,
 };
 
@@ -63,13 +64,10 @@ impl Planted {
 /// When a name is not in the table.
 pub fn named(names: &str) -> Result<Vec<&'static Planted>, String> {
     if names == "all" {
-        return Ok(PLANTED.iter().collect());
+        Ok(PLANTED.iter().collect())
+    } else {
+        named::rows("bug", PLANTED, |row| row.bug, named::names(names))
     }
-    let all = || PLANTED.iter().map(|row| row.bug).collect::<Vec<_>>().join(",");
-    let found = |name: &str| {
-        PLANTED.iter().find(|row| row.bug == name).ok_or_else(|| format!("there is no bug [{name}]: {}", all()))
-    };
-    names.split([',', ' ']).filter(|name| !name.is_empty()).map(found).collect()
 }
 
 #[cfg(test)]

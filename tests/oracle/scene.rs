@@ -8,7 +8,7 @@ use understudy_tests::{Process, Stage, eventually};
 
 use crate::{
     aside::forget,
-    kinds::turned::{BESIDE, LATE_DELETE, LATE_PUT},
+    kinds::late::{BESIDE, LATE_DELETE, LATE_PUT},
     ledger::Outcome,
     world::World,
     writers::Writer,

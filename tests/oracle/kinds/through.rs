@@ -54,7 +54,7 @@ pub fn pipeline(maker: &mut Maker<'_>) -> Operation {
 }
 
 /// Whether a pipeline runs is decided while it is under way.
-pub fn into_turned(maker: &mut Maker<'_>) -> Operation {
+pub fn turned(maker: &mut Maker<'_>) -> Operation {
     let index = maker.world.turned.clone();
     piped(whole(maker, &index))
 }
