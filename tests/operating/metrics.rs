@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::date_time_ymd;
 use serde_json::json;
 use understudy_tests::{Process, Stage, eventually};
 
@@ -12,19 +12,6 @@ const SOON: Duration = Duration::from_secs(30);
 
 async fn shown(who: &'static str, whole: &'static [&'static str], process: &Process) -> Shown {
     Shown { who, whole, text: process.admin().get("/metrics").await.expect(200).text().to_owned() }
-}
-
-/// A certificate that ends with the year 2030.
-fn with_tls(stage: Stage) -> Stage {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
-    params.not_after = date_time_ymd(2031, 1, 1);
-    let key = KeyPair::generate().expect("a key");
-    let [cert_file, key_file] = ["front.pem", "front.key"].map(|name| stage.folder().join(name));
-    std::fs::write(&cert_file, params.self_signed(&key).expect("a certificate").pem()).expect("a file");
-    std::fs::write(&key_file, key.serialize_pem()).expect("a file");
-    stage
-        .set("gateway.tls.cert_file", cert_file.display().to_string())
-        .set("gateway.tls.key_file", key_file.display().to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,7 +90,7 @@ async fn metrics_are_what_the_manual_says_and_move() {
     };
     eventually(SOON, "the consumer says what became of them", applied).await;
 
-    let stage = with_tls(stage);
+    let stage = stage.with_certificate(|params| params.not_after = date_time_ymd(2031, 1, 1));
     let encrypted = stage.gateway_that_answers().await;
     let end = encrypted.metric("understudy_certificate_not_after_seconds", &[("section", "gateway.tls")]).await;
     assert_eq!(end, 1_924_992_000.0);

@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 use understudy_tests::{Http, Process, Servers, Stage};
 
-use crate::{SOON, instance, prometheus::Prometheus, questions::Questions, with_tls};
+use crate::{SOON, instance, prometheus::Prometheus, questions::Questions};
 
 /// A document every so often, whatever is said to it, until it goes out of scope.
 struct Writing(Arc<AtomicBool>);
@@ -58,7 +58,7 @@ async fn what_is_asked_is_answered_and_follows_what_happens() {
         // A target that hangs is noticed soon.
         .set("consumer.target_timeout", "2s");
     let (mut gateway, mut consumer) = (stage.gateway().await, stage.consumer().await);
-    let stage = with_tls(stage);
+    let stage = stage.with_certificate(|_| {});
     let mut encrypted = stage.gateway_that_answers().await;
     let prometheus = Prometheus::watch(&stage, &[&gateway, &encrypted], &[&consumer]).await;
     let index = stage.index("i");
