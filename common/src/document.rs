@@ -27,7 +27,20 @@ impl DocumentKey {
     /// Routing plays no part, so that a reader of the log can find a document by index and id alone.
     #[must_use]
     pub fn partition(&self, partitions: i32) -> i32 {
-        partition_of(self.record_key().as_bytes(), partitions)
+        /// Bytes of keys that are hashed where they stand.
+        const SHORT: usize = 256;
+        let (index, id) = (self.index.as_bytes(), self.id.as_bytes());
+        let len = index.len() + 1 + id.len();
+        let mut key = [0; SHORT];
+        match key.get_mut(..len) {
+            Some(key) => {
+                key[..index.len()].copy_from_slice(index);
+                key[index.len()] = b'/';
+                key[index.len() + 1..].copy_from_slice(id);
+                partition_of(key, partitions)
+            }
+            None => partition_of(self.record_key().as_bytes(), partitions),
+        }
     }
 }
 
@@ -77,6 +90,14 @@ mod tests {
             ("abc", 479_470_107),
         ] {
             assert_eq!(murmur2(text.as_bytes()) as i32, hash, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_document_goes_where_its_record_key_does() {
+        for len in [0, 1, 250, 254, 255, 300] {
+            let key = DocumentKey { index: "i".into(), id: "x".repeat(len).into(), routing: None };
+            assert_eq!(key.partition(12), partition_of(key.record_key().as_bytes(), 12), "{len}");
         }
     }
 

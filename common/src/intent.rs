@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::DocumentKey;
+
 /// What a write is about to touch, appended before the primary is. By it others finish the write if its gateway dies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,9 +42,27 @@ pub fn look_key(name: &str, partition: i32) -> String {
 #[serde(untagged)]
 pub enum IntentDocument {
     /// With routing.
-    Routed(String, String, String),
+    Routed(Arc<str>, Arc<str>, Arc<str>),
     /// Without.
-    Plain(String, String),
+    Plain(Arc<str>, Arc<str>),
+}
+
+impl From<DocumentKey> for IntentDocument {
+    fn from(key: DocumentKey) -> Self {
+        match key.routing {
+            Some(routing) => Self::Routed(key.index, key.id, routing),
+            None => Self::Plain(key.index, key.id),
+        }
+    }
+}
+
+impl From<IntentDocument> for DocumentKey {
+    fn from(document: IntentDocument) -> Self {
+        match document {
+            IntentDocument::Routed(index, id, routing) => Self { index, id, routing: Some(routing) },
+            IntentDocument::Plain(index, id) => Self { index, id, routing: None },
+        }
+    }
 }
 
 impl Intent {

@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use understudy_common::{
     config::KafkaConfig,
-    document::partition_of,
+    document::{DocumentKey, partition_of},
     intent::{Intent, IntentDocument},
     kafka::{LogRecord, Publisher, read_range},
     process::random_id,
@@ -89,7 +89,7 @@ impl Reports {
             read_range(&kafka, &topic, partition, from, to, |record| collect(&record, &mut found)).map(|()| found)
         });
         let found = read.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-        Ok(found.into_iter().map(document).collect())
+        Ok(found.into_iter().map(IntentDocument::from).collect())
     }
 
     async fn open(&self, documents: Vec<IntentDocument>) {
@@ -117,22 +117,9 @@ impl Reports {
     }
 }
 
-/// Index, id and routing of a document.
-type Name = (String, String, Option<String>);
-
-fn collect(record: &LogRecord, found: &mut HashSet<Name>) {
+fn collect(record: &LogRecord, found: &mut HashSet<DocumentKey>) {
     let Some(Ok(effects)) = record.value.as_ref().map(|value| record::decode(&record.headers, value)) else { return };
-    found.extend(effects.effects.into_iter().map(|effect| {
-        let key = effect.key;
-        (key.index.to_string(), key.id.to_string(), key.routing.map(|routing| routing.to_string()))
-    }));
-}
-
-fn document((index, id, routing): Name) -> IntentDocument {
-    match routing {
-        Some(routing) => IntentDocument::Routed(index, id, routing),
-        None => IntentDocument::Plain(index, id),
-    }
+    found.extend(effects.effects.into_iter().map(|effect| effect.key));
 }
 
 fn len(document: &IntentDocument) -> usize {
@@ -165,7 +152,7 @@ mod tests {
 
     #[test]
     fn intents_are_bounded_by_documents_and_by_bytes() {
-        let plain = |id: String| IntentDocument::Plain("i".into(), id);
+        let plain = |id: String| IntentDocument::Plain("i".into(), id.into());
         let many = chunks((0..12_000).map(|n| plain(n.to_string())).collect());
         assert_eq!(many.iter().map(Vec::len).collect::<Vec<_>>(), [5_000, 5_000, 2_000]);
         let long = chunks((0..4).map(|_| plain("x".repeat(200 << 10))).collect());

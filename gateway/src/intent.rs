@@ -45,11 +45,7 @@ pub fn encode(
                 known.push(item.key.index.clone());
             }
         }
-        let (index, id) = (key.index.to_string(), key.id.to_string());
-        documents.push(match key.routing {
-            Some(routing) => IntentDocument::Routed(index, id, routing.to_string()),
-            None => IntentDocument::Plain(index, id),
-        });
+        documents.push(IntentDocument::from(key));
     }
     let intent = Intent {
         format: Intent::FORMAT,

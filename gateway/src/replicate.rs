@@ -72,7 +72,8 @@ async fn write_unplaced(gateway: &Gateway, plan: &PlannedWrite, headers: &Header
         CallError::Unanswered { .. } | CallError::TooLarge { .. } => Refusal::outcome_unknown(error.to_string()),
     })?;
     // What was created by the write itself may have had such a thing from its template.
-    let read = Answer::read(plan.shape, answer.status, &answer.body, plan.items.len());
+    let body = answer.body.clone();
+    let read = Answer::read(plan.shape, answer.status, &body, plan.items.len());
     if let Some(index) = read.written().find(|index| gateway.pattern.matches(index)) {
         tracing::error!(index, "a write outside of the placement reached an index inside of it and is not replicated");
         return Err(Refusal::replication_pending(format!(

@@ -9,10 +9,16 @@ use std::time::Duration;
 
 use understudy_tests::{Http, Stage};
 
-/// A stage as in production, but for its servers.
+/// Settings that are to be tried beside those of production: a line of TOML each.
+const SETTINGS: &str = "SETTINGS";
+
+/// A stage as in production, but for its servers and for what `SETTINGS` says.
 pub fn stage(name: &str) -> Stage {
     // A log of every request would be most of the work; and partitions of a topic are written by one broker.
-    Stage::new(name).set("log.level", "warn").set("protocol.linger", "60s").set("unplaced_writes", "pass")
+    let stage = Stage::new(name).set("log.level", "warn").set("protocol.linger", "60s").set("unplaced_writes", "pass");
+    let settings = std::env::var(SETTINGS).unwrap_or_default();
+    let settings = settings.lines().filter_map(|line| line.split_once('='));
+    settings.fold(stage, |stage, (key, value)| stage.set_raw(key.trim(), value.trim()))
 }
 
 /// Makes an index of one shard, without copies, that is never refreshed by itself.

@@ -1,6 +1,6 @@
 //! An action line: `{"index":{"_index":"flights","_id":"7"}}`.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -81,6 +81,11 @@ pub(super) fn parse_line(line: &[u8]) -> Result<(Action, ActionFields), String> 
     Ok((parsed.action, parsed.fields))
 }
 
+/// A name where it stands, unless it has escapes.
+#[derive(serde::Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
 struct ActionLine {
     action: Action,
     fields: ActionFields,
@@ -97,7 +102,7 @@ impl<'de> Deserialize<'de> for ActionLine {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ActionLine, A::Error> {
-                let name: String =
+                let Name(name) =
                     map.next_key()?.ok_or_else(|| A::Error::custom("expected an action, found an empty object"))?;
                 let action = Action::from_name(&name).ok_or_else(|| {
                     A::Error::custom(format!(
@@ -105,7 +110,7 @@ impl<'de> Deserialize<'de> for ActionLine {
                     ))
                 })?;
                 let fields = map.next_value()?;
-                if let Some(second) = map.next_key::<String>()? {
+                if let Some(Name(second)) = map.next_key()? {
                     return Err(A::Error::custom(format!("a second field [{second}] after the action")));
                 }
                 Ok(ActionLine { action, fields })
@@ -128,8 +133,8 @@ impl<'de> Deserialize<'de> for ActionFields {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ActionFields, A::Error> {
                 let mut fields = ActionFields::default();
                 let mut version = None;
-                while let Some(name) = map.next_key::<String>()? {
-                    let place = match name.as_str() {
+                while let Some(Name(name)) = map.next_key()? {
+                    let place = match &*name {
                         "_index" => &mut fields.index,
                         "_id" => &mut fields.id,
                         "routing" => &mut fields.routing,
@@ -139,21 +144,21 @@ impl<'de> Deserialize<'de> for ActionFields {
                         "version_type" => &mut fields.version_type,
                         "version" => &mut version,
                         "pipeline" => {
-                            fields.others.push(name.clone());
+                            fields.others.push(name.clone().into_owned());
                             &mut fields.pipeline
                         }
                         "_source" => {
                             let asked = map.next_value::<Option<&RawValue>>()?.map(|raw| raw.get().to_owned());
-                            if fields.others.contains(&name) {
+                            if fields.others.iter().any(|other| *other == name) {
                                 return Err(duplicate(&name));
                             }
                             fields.asked_source = asked;
-                            fields.others.push(name);
+                            fields.others.push(name.into_owned());
                             continue;
                         }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
-                            fields.others.push(name);
+                            fields.others.push(name.into_owned());
                             continue;
                         }
                     };

@@ -11,23 +11,11 @@ use std::{
 use understudy_common::{
     config::IndexPattern,
     document::DocumentKey,
-    intent::IntentDocument,
     state::{IndexLookup, Sight},
 };
 
 /// By concrete index: the aliases through which it was named.
 pub type Aliases = BTreeMap<Arc<str>, Vec<Arc<str>>>;
-
-/// A document of an intent, as the intent names it.
-#[must_use]
-pub fn named(document: &IntentDocument) -> DocumentKey {
-    let (index, id, routing) = match document {
-        IntentDocument::Routed(index, id, routing) => (index, id, Some(routing)),
-        IntentDocument::Plain(index, id) => (index, id, None),
-    };
-    let routing = routing.map(|routing| Arc::from(routing.as_str()));
-    DocumentKey { index: index.as_str().into(), id: id.as_str().into(), routing }
-}
 
 /// Names whose meaning must be known to find a document.
 pub fn names<'a>(key: &'a DocumentKey, aliases: &'a Aliases) -> impl Iterator<Item = &'a Arc<str>> {
@@ -95,7 +83,7 @@ mod tests {
     }
 
     fn find(index: &str, aliases: &[(&str, &str)], seen: &[(&str, IndexLookup)]) -> Result<Vec<String>, String> {
-        let key = named(&IntentDocument::Routed(index.into(), "1".into(), "r".into()));
+        let key = DocumentKey { index: index.into(), id: "1".into(), routing: Some("r".into()) };
         let mut known = Aliases::new();
         for (concrete, alias) in aliases {
             known.entry(Arc::from(*concrete)).or_default().push(Arc::from(*alias));

@@ -26,7 +26,7 @@ use understudy_common::{
 
 use super::{
     metrics::Found,
-    resolve::{named, names, reached},
+    resolve::{names, reached},
     turn::{Place, Turn},
 };
 
@@ -175,7 +175,7 @@ async fn resolve<M: Means>(
     let mut wanted = BTreeSet::new();
     for place in places {
         let (_, intent) = turn.intent(place.intent).ok_or("an intent was not read back")?;
-        let key = named(&intent.documents[place.document as usize]);
+        let key = DocumentKey::from(intent.documents[place.document as usize].clone());
         wanted.extend(names(&key, &intent.aliases).cloned());
         named_there.push((key, &intent.aliases));
     }

@@ -186,7 +186,8 @@ async fn conclude<C: Course>(
 ) -> Result<ClusterAnswer, Refusal> {
     let (answered, answered_ms, plan) = (write.now(), write.now_ms(), write.plan());
     failpoint::answered(&ready.ticket.request).await;
-    let read = Answer::read(plan.shape, answer.status, &answer.body, plan.items.len());
+    let body = answer.body.clone();
+    let read = Answer::read(plan.shape, answer.status, &body, plan.items.len());
     if let Answer::Refused(_) = read {
         // A coordinating node that lost a shard tries again by itself, and its second try may be refused where the first
         // one was done: that shows in the second look.

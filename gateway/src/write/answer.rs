@@ -1,5 +1,7 @@
 //! Reading the primary's answer to a write: what became of each item.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -8,15 +10,15 @@ use understudy_common::object::Object;
 
 use super::plan::{AnswerShape, refused_whole};
 
-/// What the primary says of a write.
+/// What the primary says of a write; its texts are those of the answer's body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Answer<'a> {
     /// It refused the whole request; nothing was done.
     Refused(StatusCode),
     /// It says something of each item.
     Items {
         /// In the order of the request.
-        outcomes: Vec<Outcome>,
+        outcomes: Vec<Outcome<'a>>,
         /// Whether an ingest pipeline ran (`ingest_took` stands in a bulk's answer exactly then).
         pipeline_ran: bool,
     },
@@ -26,9 +28,9 @@ pub enum Answer {
 
 /// What became of one item.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Outcome<'a> {
     /// It was done.
-    Done(Done),
+    Done(Done<'a>),
     /// Version conflict: somebody's write was there first, or this item's own first try.
     Conflict,
     /// It was refused; nothing was done.
@@ -50,13 +52,13 @@ pub enum Outcome {
 
 /// What was done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
+pub struct Done<'a> {
     /// Concrete index.
-    pub index: String,
+    pub index: Cow<'a, str>,
     /// Id.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// `created`, `updated`, `deleted`, `not_found`, `noop`.
-    pub result: String,
+    pub result: Cow<'a, str>,
     /// Place among the writes of its shard.
     pub seq_no: u64,
     /// Term of the shard's primary.
@@ -89,11 +91,12 @@ enum BulkItem<'a> {
 #[derive(Deserialize)]
 struct ItemBody<'a> {
     status: Option<u16>,
-    #[serde(rename = "_index")]
-    index: Option<String>,
-    #[serde(rename = "_id")]
-    id: Option<String>,
-    result: Option<String>,
+    #[serde(rename = "_index", borrow)]
+    index: Option<Text<'a>>,
+    #[serde(rename = "_id", borrow)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    result: Option<Text<'a>>,
     #[serde(rename = "_seq_no")]
     seq_no: Option<u64>,
     #[serde(rename = "_primary_term")]
@@ -102,6 +105,11 @@ struct ItemBody<'a> {
     get: Option<Object<GetBody<'a>>>,
     error: Option<Object<ErrorBody>>,
 }
+
+/// A text where it stands, unless it has escapes. (serde borrows a `Cow` alone, and none within an `Option`.)
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The document after an update.
 #[derive(Deserialize)]
@@ -126,10 +134,10 @@ struct WholeError {
     error: Object<ErrorBody>,
 }
 
-impl Answer {
+impl<'a> Answer<'a> {
     /// Reads the answer to a write of `items` items.
     #[must_use]
-    pub fn read(shape: AnswerShape, status: StatusCode, body: &Bytes, items: usize) -> Self {
+    pub fn read(shape: AnswerShape, status: StatusCode, body: &'a Bytes, items: usize) -> Self {
         match shape {
             AnswerShape::Bulk => read_bulk(status, body, items),
             AnswerShape::Document => read_document(status, body),
@@ -143,13 +151,13 @@ impl Answer {
             _ => &[],
         };
         outcomes.iter().filter_map(|outcome| match outcome {
-            Outcome::Done(done) => Some(done.index.as_str()),
+            Outcome::Done(done) => Some(&*done.index),
             _ => None,
         })
     }
 }
 
-fn read_bulk(status: StatusCode, body: &Bytes, items: usize) -> Answer {
+fn read_bulk(status: StatusCode, body: &Bytes, items: usize) -> Answer<'_> {
     if refused_whole(status) {
         return Answer::Refused(status);
     }
@@ -173,7 +181,7 @@ fn read_bulk(status: StatusCode, body: &Bytes, items: usize) -> Answer {
 }
 
 /// What became of an item; of an update its source is cut out of the answer's `body`.
-fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
+fn item_outcome<'a>(item: ItemBody<'a>, body: Option<&Bytes>) -> Outcome<'a> {
     let Some(status) = item.status else {
         return Outcome::Unknown("the primary answered no status for the document".to_owned());
     };
@@ -185,7 +193,8 @@ fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
         _ => return Outcome::Unknown(format!("the primary answered status {status} for the document")),
     }
     let source = body.and_then(|body| stored(&item, body));
-    match (item.index, item.id, item.result, item.seq_no, item.primary_term) {
+    let text = |text: Option<Text<'a>>| text.map(|text| text.0);
+    match (text(item.index), text(item.id), text(item.result), item.seq_no, item.primary_term) {
         // A delete that found nothing moves the tombstone: it has a sequence number and is done.
         (Some(index), Some(id), Some(result), Some(seq_no), Some(primary_term)) => {
             Outcome::Done(Done { index, id, result, seq_no, primary_term, source })
@@ -204,7 +213,7 @@ fn item_outcome(item: ItemBody<'_>, body: Option<&Bytes>) -> Outcome {
 /// The document that an update left, as a record holds it. Line breaks within JSON stand between tokens only, where a space
 /// means the same.
 fn stored(item: &ItemBody<'_>, body: &Bytes) -> Option<Bytes> {
-    let is_there = matches!(item.result.as_deref(), Some("created" | "updated" | "noop"));
+    let is_there = matches!(item.result.as_ref().map(|result| &*result.0), Some("created" | "updated" | "noop"));
     let get = item.get.as_ref().map(|get| &get.0).filter(|get| is_there && get.found != Some(false))?;
     let is_of = |told: Option<u64>, done: Option<u64>| told.is_none() || told == done;
     if !is_of(get.seq_no, item.seq_no) || !is_of(get.primary_term, item.primary_term) {
@@ -225,7 +234,7 @@ fn failed_in_pipeline(error: Option<&Object<ErrorBody>>) -> bool {
     matches!(kind, Some("fail_processor_exception" | "ingest_processor_exception"))
 }
 
-fn refused(status: u16, error: Option<&Object<ErrorBody>>) -> Outcome {
+fn refused(status: u16, error: Option<&Object<ErrorBody>>) -> Outcome<'static> {
     let kind = error.and_then(|error| error.0.kind.as_deref());
     if kind == Some("routing_missing_exception") {
         return Outcome::Unrouted;
@@ -239,7 +248,7 @@ fn whole_error(body: &[u8]) -> Option<Object<ErrorBody>> {
     serde_json::from_slice::<Object<WholeError>>(body).ok().map(|whole| whole.0.error)
 }
 
-fn read_document(status: StatusCode, body: &Bytes) -> Answer {
+fn read_document(status: StatusCode, body: &Bytes) -> Answer<'_> {
     let outcome = match (status.as_u16(), serde_json::from_slice::<Object<ItemBody<'_>>>(body)) {
         (409, _) => Outcome::Conflict,
         (code @ (200 | 201 | 404), Ok(Object(item))) if item.error.is_none() => {

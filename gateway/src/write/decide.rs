@@ -108,7 +108,7 @@ pub fn decide(
     epoch: u64,
     items: &[PlannedItem],
     before: &Sight,
-    answer: Answer,
+    answer: Answer<'_>,
     after: Option<&Sight>,
     slow: bool,
 ) -> Decision {
@@ -154,22 +154,12 @@ pub fn decide(
         let stores_request = matches!(item.action, Action::Index | Action::Create);
         let state = trusted.entry(&item.key.index).or_insert_with(|| trust(&item.key.index, before, after)).clone();
         let has_pipeline = state.as_ref().is_ok_and(|state| state.has_pipeline);
-        // Where the request was stored, and not what an update made of it.
-        let landed = DocumentKey {
-            index: done.index.as_str().into(),
-            id: done.id.as_str().into(),
-            routing: if *done.index == *asked.index || item.key.routing.is_some() {
-                asked.routing.clone()
-            } else {
-                None
-            },
-        };
         if stores_request && (pipeline_ran || item.pipeline || has_pipeline) {
-            doubt(landed, "an ingest pipeline ran".to_owned(), Some(done.seq_no));
+            doubt(landed(item, &asked, &done), "an ingest pipeline ran".to_owned(), Some(done.seq_no));
             continue;
         }
         match state.and_then(|state| {
-            let key = claimed_key(asked, &done)?;
+            let key = claimed_key(&asked, &done)?;
             Ok((effect(epoch, item, key, &done)?, state))
         }) {
             Ok((effect, state)) => {
@@ -177,7 +167,7 @@ pub fn decide(
                     effect.key.index.clone(),
                     IndexNeed { uuid: state.uuid.clone(), mapping: state.mapping_version, shards: state.shards },
                 );
-                if item.action == Action::Update && matches!(done.result.as_str(), "updated" | "noop") {
+                if item.action == Action::Update && matches!(&*done.result, "updated" | "noop") {
                     decision.unrouted.push(decision.effects.len());
                 }
                 decision.effects.push(effect);
@@ -185,6 +175,7 @@ pub fn decide(
             Err(reason) => {
                 let written = (done.result != "deleted" && done.result != "not_found").then_some(done.seq_no);
                 // An alias may lead elsewhere, or give another routing, than it did.
+                let landed = landed(item, &asked, &done);
                 let mut places = meant(item, before, after);
                 places.remove(&landed);
                 places.into_iter().for_each(|key| doubt(key, reason.clone(), None));
@@ -193,6 +184,13 @@ pub fn decide(
         }
     }
     decision
+}
+
+/// Where the request was stored, and not what an update made of it.
+fn landed(item: &PlannedItem, asked: &DocumentKey, done: &Done<'_>) -> DocumentKey {
+    let keeps_routing = done.index == *asked.index || item.key.routing.is_some();
+    let routing = if keeps_routing { asked.routing.clone() } else { None };
+    DocumentKey { index: (&*done.index).into(), id: (&*done.id).into(), routing }
 }
 
 /// The documents that an item may have reached: the aliases may have turned meanwhile.
@@ -243,16 +241,16 @@ fn unchanged(index: &str, before: &IndexState, after: &Arc<IndexState>) -> Resul
 }
 
 /// The document that was written, when it is the one that was meant.
-fn claimed_key(asked: DocumentKey, done: &Done) -> Result<DocumentKey, String> {
+fn claimed_key(asked: &DocumentKey, done: &Done<'_>) -> Result<DocumentKey, String> {
     if done.index != *asked.index || done.id != *asked.id {
         let (index, id) = (&done.index, &done.id);
         return Err(format!("the primary wrote [{index}/{id}] where [{}] was meant", asked.record_key()));
     }
-    Ok(asked)
+    Ok(asked.clone())
 }
 
-fn effect(epoch: u64, item: &PlannedItem, key: DocumentKey, done: &Done) -> Result<Effect, String> {
-    let state = match (item.action, done.result.as_str(), &item.source, &done.source) {
+fn effect(epoch: u64, item: &PlannedItem, key: DocumentKey, done: &Done<'_>) -> Result<Effect, String> {
+    let state = match (item.action, &*done.result, &item.source, &done.source) {
         // Of an update the plan holds a part only where a test planted that.
         (Action::Index | Action::Create, "created" | "updated", Some(source), _)
         | (Action::Update, "created" | "updated" | "noop", Some(source), Some(_))

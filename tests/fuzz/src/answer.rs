@@ -69,9 +69,9 @@ fn one(outcome: &Outcome, said: &Value, status: Option<u64>) {
 }
 
 fn is_said(done: &Done, said: &Value) {
-    assert_eq!(said["_index"], done.index.as_str(), "{said}");
-    assert_eq!(said["_id"], done.id.as_str(), "{said}");
-    assert_eq!(said["result"], done.result.as_str(), "{said}");
+    assert_eq!(said["_index"], &*done.index, "{said}");
+    assert_eq!(said["_id"], &*done.id, "{said}");
+    assert_eq!(said["result"], &*done.result, "{said}");
     assert_eq!(said["_seq_no"], done.seq_no, "{said}");
     assert_eq!(said["_primary_term"], done.primary_term, "{said}");
     if let Some(source) = &done.source {

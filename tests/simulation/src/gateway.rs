@@ -100,11 +100,8 @@ pub(crate) fn no_intent(targets: usize) -> Rc<Intent> {
 
 /// An intent for these documents.
 pub(crate) fn intent_for<'a>(world: &World, keys: impl Iterator<Item = &'a DocumentKey>) -> Rc<Intent> {
-    let document = |key: &DocumentKey| match &key.routing {
-        Some(routing) => IntentDocument::Routed(key.index.to_string(), key.id.to_string(), routing.to_string()),
-        None => IntentDocument::Plain(key.index.to_string(), key.id.to_string()),
-    };
-    Rc::new(Intent { documents: keys.map(document).collect(), ..(*world.no_intent).clone() })
+    let documents = keys.cloned().map(IntentDocument::from).collect();
+    Rc::new(Intent { documents, ..(*world.no_intent).clone() })
 }
 
 pub(crate) fn log_times() -> LogTimes {

@@ -111,20 +111,13 @@ impl Primary {
 
     /// The intent to publish these documents.
     pub fn intent(&self, keys: &[DocumentKey]) -> Intent {
-        let documents = keys.iter().map(|key| {
-            let (index, id) = (key.index.to_string(), key.id.to_string());
-            match &key.routing {
-                Some(routing) => IntentDocument::Routed(index, id, routing.to_string()),
-                None => IntentDocument::Plain(index, id),
-            }
-        });
         Intent {
             format: Intent::FORMAT,
             gateway: NAME.into(),
             epoch: self.roles.epoch,
             primary: self.roles.primary.clone(),
             targets: vec![self.target.clone()],
-            documents: documents.collect(),
+            documents: keys.iter().cloned().map(IntentDocument::from).collect(),
             aliases: BTreeMap::new(),
         }
     }

@@ -56,7 +56,7 @@ impl Reconciling {
             epoch: 1,
             primary: "p".into(),
             targets: vec!["b".into()],
-            documents: (0..self.documents).map(|n| IntentDocument::Plain("i".into(), n.to_string())).collect(),
+            documents: (0..self.documents).map(|n| IntentDocument::Plain("i".into(), n.to_string().into())).collect(),
             aliases: BTreeMap::new(),
         };
         for (offset, request) in turn.requests() {

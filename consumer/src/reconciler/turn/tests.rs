@@ -10,7 +10,7 @@ fn intent(documents: usize) -> Intent {
         epoch: 1,
         primary: "p".into(),
         targets: vec!["b".into()],
-        documents: (0..documents).map(|n| IntentDocument::Plain("i".into(), n.to_string())).collect(),
+        documents: (0..documents).map(|n| IntentDocument::Plain("i".into(), n.to_string().into())).collect(),
         aliases: BTreeMap::new(),
     }
 }

@@ -2,13 +2,13 @@
 
 use super::*;
 
-fn bulk(status: u16, body: &str, items: usize) -> Answer {
-    Answer::read(
-        AnswerShape::Bulk,
-        StatusCode::from_u16(status).unwrap(),
-        &Bytes::copy_from_slice(body.as_bytes()),
-        items,
-    )
+/// Answers point into their bodies.
+fn kept(body: &str) -> &'static Bytes {
+    Box::leak(Box::new(Bytes::copy_from_slice(body.as_bytes())))
+}
+
+fn bulk(status: u16, body: &str, items: usize) -> Answer<'static> {
+    Answer::read(AnswerShape::Bulk, StatusCode::from_u16(status).unwrap(), kept(body), items)
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn what_a_pipeline_refused_was_not_written() {
         assert_eq!(whole, Answer::Items { outcomes, pipeline_ran: false });
     }
     let other = r#"{"error":{"type":"null_pointer_exception"},"status":500}"#;
-    let other = Answer::read(AnswerShape::Document, StatusCode::INTERNAL_SERVER_ERROR, &Bytes::from(other), 1);
+    let other = Answer::read(AnswerShape::Document, StatusCode::INTERNAL_SERVER_ERROR, kept(other), 1);
     assert!(matches!(other, Answer::Unknown(_)), "{other:?}");
 }
 
@@ -87,7 +87,7 @@ fn updates_tell_what_they_left() {
 fn a_single_update_tells_what_it_left() {
     let read = |status: u16, body: &str| {
         let status = StatusCode::from_u16(status).unwrap();
-        match Answer::read(AnswerShape::Document, status, &Bytes::copy_from_slice(body.as_bytes()), 1) {
+        match Answer::read(AnswerShape::Document, status, kept(body), 1) {
             Answer::Items { mut outcomes, .. } => outcomes.remove(0),
             answer => Outcome::Unknown(format!("{answer:?}")),
         }
@@ -118,12 +118,7 @@ fn what_is_no_answer_is_never_success() {
         (408, "{}"),
     ] {
         assert!(matches!(bulk(status, body, 1), Answer::Unknown(_)), "{status} {body}");
-        let document = Answer::read(
-            AnswerShape::Document,
-            StatusCode::from_u16(status).unwrap(),
-            &Bytes::copy_from_slice(body.as_bytes()),
-            1,
-        );
+        let document = Answer::read(AnswerShape::Document, StatusCode::from_u16(status).unwrap(), kept(body), 1);
         assert!(matches!(document, Answer::Unknown(_)), "{status} {body}: {document:?}");
     }
     for status in [400, 401, 403, 404, 413, 429] {

@@ -51,11 +51,11 @@ fn sight(version: u64, lookup: IndexLookup) -> Sight {
     Sight { state, indices: BTreeMap::from([("i".into(), lookup)]) }
 }
 
-fn done(id: &str, result: &str, seq_no: u64) -> Outcome {
+fn done<'a>(id: &'a str, result: &'a str, seq_no: u64) -> Outcome<'a> {
     done_at("i", id, result, seq_no, None)
 }
 
-fn done_at(index: &str, id: &str, result: &str, seq_no: u64, source: Option<&str>) -> Outcome {
+fn done_at<'a>(index: &'a str, id: &'a str, result: &'a str, seq_no: u64, source: Option<&str>) -> Outcome<'a> {
     Outcome::Done(Done {
         index: index.into(),
         id: id.into(),
@@ -66,15 +66,15 @@ fn done_at(index: &str, id: &str, result: &str, seq_no: u64, source: Option<&str
     })
 }
 
-fn items_answer(outcomes: Vec<Outcome>) -> Answer {
+fn items_answer(outcomes: Vec<Outcome<'_>>) -> Answer<'_> {
     Answer::Items { outcomes, pipeline_ran: false }
 }
 
-fn decide_item(item: PlannedItem, outcome: Outcome, before: &Sight, after: Option<&Sight>) -> Decision {
+fn decide_item(item: PlannedItem, outcome: Outcome<'_>, before: &Sight, after: Option<&Sight>) -> Decision {
     decide(1, &[item], before, items_answer(vec![outcome]), after, false)
 }
 
-fn decide_one(action: Action, outcome: Outcome, before: &Sight, after: Option<&Sight>) -> Decision {
+fn decide_one(action: Action, outcome: Outcome<'_>, before: &Sight, after: Option<&Sight>) -> Decision {
     decide_item(item("1", action), outcome, before, after)
 }
 
