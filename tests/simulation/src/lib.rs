@@ -27,6 +27,7 @@ mod run;
 mod scenario;
 mod shrink;
 mod target;
+mod text;
 mod world;
 
 pub use rules::{ABSENT, COVERED, Rule, Without};

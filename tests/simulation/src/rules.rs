@@ -55,6 +55,7 @@ rules! {
     TermRests "term_rests" "a shard whose term changed a while ago is not observed yet",
     MaxSeqBefore "max_seq_before" "max_seq_no is read before the look",
     ShardMaxSeq "shard_max_seq" "max_seq_no is that of the very shard",
+    EmptyShard "empty_shard" "an absent document of an empty shard is a delete, newer than what former copies wrote",
     Reconcile "reconcile" "the reconciler observes open intents",
     UnknownWaits "unknown_waits" "an intent with an unknown item is settled by the reconciler alone",
     Linger "linger" "an intent is settled only by an observation made after the linger time",
@@ -78,7 +79,6 @@ rules! {
 /// Names of the model's rules that this build has no code for, and why.
 pub const ABSENT: &[(&str, &str)] = &[
     ("reobserve", "replaced by second_look, which leaves the intent of such a write open"),
-    ("empty_shard", "matters from the second epoch on: there is no switchover in this build"),
     ("arrive_clean", "no barriers in this build"),
     ("incarnation, set_aside, deleted_uuids", "an effect of another incarnation stops its partition; an operator acts"),
     ("barrier, barrier_uuid, barrier_adopts", "no barriers in this build: deletions of indices are refused"),
