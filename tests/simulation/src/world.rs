@@ -289,7 +289,7 @@ impl World {
 
     /// The cluster state moved.
     pub(crate) fn state_moves(&self, lags: bool) {
-        let lag = if self.quiet.get() || !lags { 0 } else { *self.chance.pick(&[0, 100, 700, 1_900]) };
+        let lag = if self.quiet.get() || !lags { 0 } else { *self.chance.pick(self.scenario.lag) };
         self.primary.borrow_mut().moves(self.now(), lag);
     }
 
