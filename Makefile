@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,8 @@ demo-short: build-tests
 	@deploy/local/prerequisites.sh demo
 	@STACK_RUN=$${STACK_RUN:-target/demo-run} PORTS=$${PORTS:-free} DOCUMENTS=$${DOCUMENTS:-20000} target/debug/understudy-demo
 
-test: ## everything but the deployments: format, lints, docs, unit tests, fuzzing, the real stack, a short demo; with the time of each
-	@FUZZ_SEED=$${FUZZ_SEED:-1} tests/everything lint unit fuzz stack-test demo-short
+test: ## everything but the deployments: format, lints, docs, unit tests, schedules, fuzzing, the real stack, a short demo; with the time of each
+	@FUZZ_SEED=$${FUZZ_SEED:-1} tests/everything lint unit schedules fuzz stack-test demo-short
 
 deploy-test: ## the deployments: the Helm chart, and Docker Compose in an engine of its own (needs root)
 	@tests/everything chart-test compose-test
@@ -84,6 +84,10 @@ oracle-planted: prerequisites ## bugs in gateways and consumers, which the oracl
 simulate: prerequisites ## schedules of the whole, from seeds: SEEDS=1000, or SEED=17 TRACE=1; SCENARIO=zombie WITHOUT=window
 	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --seeds "$${SEEDS:-1000}" \
 		$(if $(SEED),--seed $(SEED)) $(if $(TRACE),--trace) --scenario "$${SCENARIO:-}" --without "$${WITHOUT:-}"
+
+# With what is built for the tests: a build for release would take longer than all schedules, and this one checks its sums.
+schedules: build-tests ## 100,000 schedules of the simulation, on all processors: SCHEDULES=100000
+	@target/debug/understudy-simulate --seeds $${SCHEDULES:-100000}
 
 simulate-rules: prerequisites ## every rule of the protocol switched off: how many schedules until it shows
 	@$(CARGO) run --quiet --release --locked --package understudy-simulation -- --rules --seeds "$${SEEDS:-1000}" \

@@ -24,6 +24,9 @@ pub struct VersionOverflow {
 }
 
 impl PackedVersion {
+    /// The greatest sequence number that a version can have.
+    pub const MAX_SEQ_NO: u64 = (1 << SEQ_NO_BITS) - 1;
+
     /// Packs the three parts.
     ///
     /// # Errors
@@ -55,7 +58,7 @@ impl PackedVersion {
     /// The sequence number in it.
     #[must_use]
     pub fn seq_no(self) -> u64 {
-        self.0 & ((1 << SEQ_NO_BITS) - 1)
+        self.0 & Self::MAX_SEQ_NO
     }
 
     /// The epoch it was made in.
@@ -68,7 +71,7 @@ impl PackedVersion {
 impl std::fmt::Display for PackedVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let term = self.0 >> SEQ_NO_BITS & ((1 << TERM_BITS) - 1);
-        write!(f, "{}/{}/{}", self.epoch(), term, self.0 & ((1 << SEQ_NO_BITS) - 1))
+        write!(f, "{}/{}/{}", self.epoch(), term, self.0 & Self::MAX_SEQ_NO)
     }
 }
 

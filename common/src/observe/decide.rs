@@ -96,9 +96,12 @@ pub fn decide(question: Question<'_>) -> Observed {
             let (term, seq_no) = match max_seq_no.map(u64::try_from) {
                 None => return unknown("the greatest sequence number of its shard is not known"),
                 Some(Ok(max)) => (term, max),
-                // Nothing ever happened in its shard. In a later epoch the target may have it from another primary.
-                Some(Err(_)) if epoch == 1 => return Observed::Nothing,
-                Some(Err(_)) => (0, 0),
+                // Nothing ever happened in its shard.
+                Some(Err(_)) if epoch == 1 && term <= 1 => return Observed::Nothing,
+                // Nothing that this primary knows of (`empty_shard`). But a target may have the document: from another
+                // primary in an epoch before, or from a former copy, which lost the write when this one took its place.
+                // This is newer than all that they wrote, and older than all that this one will write.
+                Some(Err(_)) => (term.saturating_sub(1), PackedVersion::MAX_SEQ_NO),
             };
             (term, seq_no, key.routing.clone(), DocumentState::Deleted)
         }

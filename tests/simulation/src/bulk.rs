@@ -16,6 +16,7 @@ use crate::{
     primary::INDEX,
     rules::Rule,
     target::Check,
+    text::{append, append_number},
     world::{World, times},
 };
 
@@ -32,7 +33,8 @@ impl World {
             let slow = world.fault(world.scenario.bulk_slow);
             let wait = if slow { world.chance.between(1_000, times::LINGER - 5_000) } else { world.chance.below(3) };
             world.sleep(wait).await;
-            let mut body = String::from("{\"items\":[");
+            let mut body = String::with_capacity(128 * items.len() + 16);
+            body.push_str("{\"items\":[");
             for (place, (effect, check)) in items.iter().enumerate() {
                 let (status, result, seq) = world.targets.borrow_mut()[target].apply(effect, *check);
                 world.say(|| {
@@ -42,18 +44,25 @@ impl World {
                     Check::Condition(condition) => condition.action(effect),
                     Check::Versions { .. } => effect.action(),
                 };
-                use std::fmt::Write;
-                let comma = if place > 0 { "," } else { "" };
-                let id = &effect.key.id;
                 let rest = match status {
-                    409 => "\"error\":{\"type\":\"version_conflict_engine_exception\"}".to_owned(),
-                    400 => "\"error\":{\"type\":\"mapper_parsing_exception\"}".to_owned(),
-                    _ => format!("\"result\":\"{result}\",\"_seq_no\":{seq}"),
+                    409 => "\"error\":{\"type\":\"version_conflict_engine_exception\"}",
+                    400 => "\"error\":{\"type\":\"mapper_parsing_exception\"}",
+                    _ => "",
                 };
-                let _ = write!(
-                    body,
-                    "{comma}{{\"{action}\":{{\"_index\":\"{INDEX}\",\"_id\":\"{id}\",\"status\":{status},{rest}}}}}"
-                );
+                if place > 0 {
+                    body.push(',');
+                }
+                let id = &effect.key.id;
+                append(&mut body, &["{\"", action, "\":{\"_index\":\"", INDEX, "\",\"_id\":\"", id, "\",\"status\":"]);
+                append_number(&mut body, u64::from(status));
+                body.push(',');
+                if rest.is_empty() {
+                    append(&mut body, &["\"result\":\"", result, "\",\"_seq_no\":"]);
+                    append_number(&mut body, seq);
+                } else {
+                    body.push_str(rest);
+                }
+                body.push_str("}}");
                 if world.chance.chance(0.2) {
                     world.sleep(1).await;
                 }

@@ -57,7 +57,7 @@ pub(crate) struct Consumer {
     /// To be committed next; one commit is under way at a time.
     commits: RefCell<BTreeMap<i32, Commit>>,
     committing: Cell<bool>,
-    /// Effects that the target answered with a conflict: what is forced without one is a repetition.
+    /// Effects that the target answered with a conflict (`zombie_clients` off): what is forced without one is a repetition.
     conflicts: RefCell<HashSet<(Arc<str>, u64)>>,
     hasher: DocumentHasher,
     stood_still: Cell<bool>,
@@ -298,7 +298,9 @@ impl Consumer {
             }
         }
         let verdict = self.world.apply(self.target, bulk).await;
-        if let BulkVerdict::Items(verdicts) = &verdict {
+        if let BulkVerdict::Items(verdicts) = &verdict
+            && !self.world.holds(Rule::ZombieClients)
+        {
             let superseded = (0..verdicts.len()).filter(|place| verdicts[*place] == Verdict::Superseded);
             conflicts().extend(superseded.map(name));
         }

@@ -27,11 +27,16 @@ struct Task {
     work: Option<Work>,
     owner: Owner,
     /// Which appointment counts; older ones are void.
-    appointment: u32,
+    appointment: u16,
 }
 
-/// When, by chance, which task, which appointment.
-type Due = Reverse<(u64, u32, usize, u32)>;
+/// When, by chance, which task, which appointment: in one number, from its greatest bits to its least.
+type Due = Reverse<u128>;
+
+fn due(at: u64, order: u32, place: usize, appointment: u16) -> Due {
+    debug_assert!(place >> 16 == 0, "so many tasks at once");
+    Reverse(u128::from(at) << 64 | u128::from(order) << 32 | (place as u128) << 16 | u128::from(appointment))
+}
 
 pub(crate) struct Executor {
     now: Cell<u64>,
@@ -92,14 +97,15 @@ impl Executor {
         self.at(self.now.get(), place, appointment);
     }
 
-    fn at(&self, at: u64, place: usize, appointment: u32) {
-        self.due.borrow_mut().push(Reverse((at, self.order.next() as u32, place, appointment)));
+    fn at(&self, at: u64, place: usize, appointment: u16) {
+        self.due.borrow_mut().push(due(at, self.order.next() as u32, place, appointment));
     }
 
     /// Lets the next task go on; `false` when there is none.
     pub(crate) fn step(&self) -> bool {
         loop {
-            let Some(Reverse((at, _, place, appointment))) = self.due.borrow_mut().pop() else { return false };
+            let Some(Reverse(due)) = self.due.borrow_mut().pop() else { return false };
+            let (at, place, appointment) = ((due >> 64) as u64, (due >> 16) as u16 as usize, due as u16);
             let mut tasks = self.tasks.borrow_mut();
             let task = &mut tasks[place];
             if task.appointment != appointment || task.work.is_none() {

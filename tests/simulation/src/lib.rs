@@ -27,9 +27,10 @@ mod run;
 mod scenario;
 mod shrink;
 mod target;
+mod text;
 mod world;
 
-pub use rules::{ABSENT, COVERED, Rule, Without};
+pub use rules::{ABSENT, COVERED, Covered, Rule, Without};
 pub use run::Outcome;
 pub use scenario::{SCENARIOS, Scenario};
 pub use shrink::{Small, shrink};

@@ -94,6 +94,13 @@ impl Eyes {
             Around { epoch, before: &before.cluster, after: &after.cluster, terms: &self.terms, now: self.now() };
         let (looked, terms): (Vec<Looked>, Vec<u64>) = looked.into_iter().unzip();
         let mut observation = conclude(&around, keys, &greatest, looked, usize::MAX);
+        if !world.holds(Rule::EmptyShard) {
+            for found in &mut observation.found {
+                if matches!(found, Observed::Effect(effect) if effect.version.seq_no() == PackedVersion::MAX_SEQ_NO) {
+                    *found = Observed::Nothing;
+                }
+            }
+        }
         if !world.holds(Rule::CurrentTerm) {
             for (found, term) in observation.found.iter_mut().zip(terms) {
                 if let Observed::Effect(effect) = found

@@ -1,9 +1,18 @@
 //! `understudy-simulate`: schedules from seeds, judged. Exits 1 when one of them fails.
 
-use std::{process::ExitCode, time::Instant};
+mod many;
+mod necessary;
+
+use std::{num::NonZero, process::ExitCode, thread::available_parallelism};
 
 use clap::Parser;
-use understudy_simulation::{ABSENT, COVERED, Outcome, Rule, SCENARIOS, Scenario, Without, shrink, simulate};
+use many::many;
+use necessary::necessary;
+use understudy_simulation::{Outcome, Rule, SCENARIOS, Scenario, Without, shrink, simulate};
+
+/// A schedule is made of many small things that do not live long.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs the product's decisions against a simulated primary, Kafka and targets.
 #[derive(Parser)]
@@ -33,9 +42,18 @@ struct Arguments {
     /// Print scenarios and rules.
     #[arg(long)]
     list: bool,
+    /// Schedules at one time; as many as there are processors where it is not said.
+    #[arg(long)]
+    jobs: Option<NonZero<usize>>,
     /// Do not make failures small.
     #[arg(long)]
     whole: bool,
+}
+
+impl Arguments {
+    fn jobs(&self) -> usize {
+        self.jobs.or_else(|| available_parallelism().ok()).map_or(1, NonZero::get)
+    }
 }
 
 fn main() -> ExitCode {
@@ -57,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     let scenarios = scenarios(&arguments.scenario)?;
     if arguments.rules {
-        return Ok(rules(&scenarios, arguments.seeds));
+        return Ok(necessary(&scenarios, arguments.seeds, arguments.jobs()));
     }
     let without = Without::read(&arguments.without)?;
     if let Some(seed) = arguments.seed {
@@ -105,54 +123,6 @@ fn one(scenarios: &[&'static Scenario], seed: u64, without: Without, arguments: 
     passed
 }
 
-fn many(scenarios: &[&'static Scenario], without: Without, arguments: &Arguments) -> bool {
-    let begun = Spent::now();
-    let each = arguments.seeds.div_ceil(scenarios.len() as u64);
-    let (mut schedules, mut failed, mut acknowledged) = (0u64, 0u64, 0usize);
-    println!("{:<16} {:>9} {:>7} {:>13} {:>9}", "scenario", "schedules", "failed", "acknowledged", "a second");
-    for scenario in scenarios {
-        let (began, mut bad, mut acks) = (Spent::now(), 0u64, 0usize);
-        for seed in arguments.first..arguments.first + each {
-            let outcome = simulate(scenario, seed, without, false);
-            acks += outcome.acknowledged;
-            if !outcome.errors.is_empty() {
-                bad += 1;
-                if bad == 1 {
-                    tell(scenario, seed, without, &outcome, arguments);
-                }
-            }
-        }
-        let rate = each as f64 / began.seconds();
-        println!("{:<16} {each:>9} {bad:>7} {acks:>13} {rate:>9.0}", scenario.name);
-        (schedules, failed, acknowledged) = (schedules + each, failed + bad, acknowledged + acks);
-    }
-    let rate = schedules as f64 / begun.seconds();
-    println!("{:<16} {schedules:>9} {failed:>7} {acknowledged:>13} {rate:>9.0}", "all");
-    println!("{} passed, {failed} failed; a second of its own CPU time, on one core", schedules - failed);
-    failed == 0
-}
-
-/// CPU time of this process, by the kernel's count; time where it does not tell.
-struct Spent {
-    begun: Instant,
-    cpu: Option<u64>,
-}
-
-impl Spent {
-    fn now() -> Self {
-        Self { begun: Instant::now(), cpu: Self::cpu() }
-    }
-
-    fn cpu() -> Option<u64> {
-        std::fs::read_to_string("/proc/self/schedstat").ok()?.split(' ').next()?.parse().ok()
-    }
-
-    fn seconds(&self) -> f64 {
-        let cpu = self.cpu.zip(Self::cpu()).map(|(before, now)| (now - before) as f64 / 1e9);
-        cpu.unwrap_or_else(|| self.begun.elapsed().as_secs_f64()).max(1e-9)
-    }
-}
-
 /// What failed, and as little as it takes to fail.
 fn tell(scenario: &Scenario, seed: u64, without: Without, outcome: &Outcome, arguments: &Arguments) {
     println!("{} seed {seed} FAILED", scenario.name);
@@ -172,40 +142,4 @@ fn tell(scenario: &Scenario, seed: u64, without: Without, outcome: &Outcome, arg
     }
     let without = if arguments.without.is_empty() { String::new() } else { format!(" WITHOUT={}", arguments.without) };
     println!("  again: make simulate SCENARIO={} SEED={seed} TRACE=1{without}", scenario.name);
-}
-
-/// Every rule off, one after the other: where it shows first.
-fn rules(scenarios: &[&'static Scenario], seeds: u64) -> bool {
-    println!("{:<17} {:<16} {:>6}  what shows", "without", "scenario", "seeds");
-    let (mut shown, mut hidden) = (0, Vec::new());
-    for rule in Rule::ALL {
-        let without = Without::these(&[*rule]);
-        // The fewest seeds of all scenarios.
-        let first = (0..seeds).find_map(|seed| {
-            scenarios.iter().find_map(|scenario| {
-                let error = simulate(scenario, seed, without, false).errors.into_iter().next()?;
-                Some((seed + 1, scenario, error))
-            })
-        });
-        match first {
-            Some((after, scenario, error)) => {
-                shown += 1;
-                let error: String = error.chars().take(60).collect();
-                println!("{:<17} {:<16} {after:>6}  {error}", rule.name(), scenario.name);
-            }
-            None => {
-                let covered = COVERED.iter().find(|(known, _)| known == rule).map_or("", |(_, why)| why);
-                println!("{:<17} {:<16} {:>6}  not shown to be necessary: {covered}", rule.name(), "-", "-");
-                hidden.push(rule.name());
-            }
-        }
-    }
-    println!("\nnot in this build, or not simulated:");
-    ABSENT.iter().for_each(|(name, why)| println!("  {name}: {why}"));
-    println!(
-        "\n{shown} rules shown to be necessary within {seeds} seeds of a scenario, {} not: {}",
-        hidden.len(),
-        hidden.join(", ")
-    );
-    shown > 0
 }

@@ -16,6 +16,8 @@ use understudy_common::{
     state::{IndexLookup, IndexState, Sight, StateId},
 };
 
+use crate::text::{append, append_number};
+
 /// Tombstones are forgotten after this time (`index.gc_deletes`), in ms.
 const GC_DELETES: u64 = 60_000;
 
@@ -39,14 +41,17 @@ pub(crate) struct Field {
 
 impl Value {
     pub(crate) fn source(&self) -> Bytes {
-        use std::fmt::Write;
         let mut text = String::with_capacity(48);
-        let _ = write!(text, "{{\"n\":{}", self.n);
+        text.push_str("{\"n\":");
+        append_number(&mut text, self.n);
         if self.pipeline > 0 {
-            let _ = write!(text, ",\"p\":{}", self.pipeline);
+            text.push_str(",\"p\":");
+            append_number(&mut text, u64::from(self.pipeline));
         }
         if let Some(Field { number, date }) = self.field {
-            let _ = write!(text, ",\"f{number}\":\"{}\"", if date { "2026-01-01" } else { "text" });
+            text.push_str(",\"f");
+            append_number(&mut text, number);
+            append(&mut text, &["\":\"", if date { "2026-01-01" } else { "text" }, "\""]);
         }
         text.push('}');
         text.into()
@@ -104,7 +109,7 @@ pub(crate) struct Shard {
 
 /// What the master shows from a time on.
 pub(crate) struct Shown {
-    at: u64,
+    at: Cell<u64>,
     /// As the guard sees it.
     pub(crate) sight: Sight,
     /// As observations see it.
@@ -196,7 +201,7 @@ impl Primary {
     /// The nodes act on a new cluster state now; the master shows it `lag` ms later.
     pub(crate) fn moves(&mut self, now: u64, lag: u64) {
         self.version += 1;
-        let at = self.shown.back().map_or(0, |last| last.at).max(now + lag);
+        let at = self.shown.back().map_or(0, |last| last.at.get()).max(now + lag);
         let state_uuid: Arc<str> = "s".into();
         let id = StateId { cluster_uuid: self.cluster.clone(), version: self.version, state_uuid };
         let state = self.exists.then(|| {
@@ -220,11 +225,16 @@ impl Primary {
         let name = &self.name;
         let cluster = ClusterSight { indices: sight.into_iter().map(|sight| (name.clone(), sight)).collect() };
         let sight = Sight { state: id, indices: BTreeMap::from([(name.clone(), lookup)]) };
-        self.shown.push_back(Rc::new(Shown { at, sight, cluster }));
+        self.shown.push_back(Rc::new(Shown { at: Cell::new(at), sight, cluster }));
+    }
+
+    /// The master shows now what it would have shown later.
+    pub(crate) fn catches_up(&self, now: u64) {
+        self.shown.iter().for_each(|shown| shown.at.set(shown.at.get().min(now)));
     }
 
     pub(crate) fn master(&mut self, now: u64) -> Rc<Shown> {
-        while self.shown.get(1).is_some_and(|next| next.at <= now) {
+        while self.shown.get(1).is_some_and(|next| next.at.get() <= now) {
             self.shown.pop_front();
         }
         self.shown[0].clone()

@@ -106,14 +106,19 @@ impl Reconciler {
     async fn reconcile(self: Rc<Self>) {
         let world = &self.world;
         loop {
-            for event in std::mem::take(&mut *self.inbox.borrow_mut()) {
+            let events = std::mem::take(&mut *self.inbox.borrow_mut());
+            let mut moved = !events.is_empty();
+            for event in events {
                 self.happened(event);
             }
-            self.fetch();
+            moved |= self.fetch();
             if world.holds(Rule::Reconcile) {
                 self.step();
             }
-            self.commit();
+            // What is to be committed moves with what happened and what was read alone.
+            if moved {
+                self.commit();
+            }
             let idle = self.open.borrow().counts(world.at()).open == 0;
             // What is new in the log is read with the next tick; while nothing is open there is none.
             if idle {
@@ -124,9 +129,11 @@ impl Reconciler {
         }
     }
 
-    fn fetch(&self) {
+    /// Reads what is new in the log; whether anything was.
+    fn fetch(&self) -> bool {
         let (kafka, now) = (self.world.kafka.borrow(), self.world.at());
         let mut open = self.open.borrow_mut();
+        let mut moved = false;
         for (partition, (generation, next)) in &mut *self.reading.borrow_mut() {
             let log = &kafka.intents[*partition as usize];
             for (offset, found) in log.iter().enumerate().skip(*next) {
@@ -140,9 +147,11 @@ impl Reconciler {
             }
             if *next < log.len() {
                 *next = log.len();
+                moved = true;
             }
             open.reached_end(*partition, *generation);
         }
+        moved
     }
 
     fn happened(self: &Rc<Self>, event: Event) {

@@ -29,6 +29,8 @@ pub struct Scenario {
     pub(crate) fields: bool,
     /// The master shows a new mapping, and a new index, as late as everything else.
     pub(crate) mapping_lag: bool,
+    /// How much later than the nodes act on it the master shows a cluster state, in ms: one of these.
+    pub(crate) lag: &'static [u64],
     /// Share of puts and deletes with a version of the client's.
     pub(crate) client_versions: f64,
     /// The longest time that a request waits in the primary before it is executed, in ms, and how many do.
@@ -90,6 +92,7 @@ const BASE: Scenario = Scenario {
     created: false,
     fields: false,
     mapping_lag: false,
+    lag: &[0, 100, 700, 1_900],
     client_versions: 0.0,
     linger: 30_000,
     lingers: 0.15,
@@ -281,6 +284,18 @@ pub const SCENARIOS: &[Scenario] = &[
         gateway_dies: 0.02,
         shard_fails: 0.02,
         mix: [5, 2, 4, 1],
+        ..BASE
+    },
+    // The master shows at once what the nodes act on: what a look does not show was not looked at late enough.
+    Scenario {
+        name: "prompt",
+        lag: &[0],
+        pipeline_changes: 0.3,
+        slow_look: 0.6,
+        gateways: 1,
+        rate: 0.8,
+        keys: 1,
+        burst: 5,
         ..BASE
     },
     Scenario {

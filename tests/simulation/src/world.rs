@@ -23,6 +23,7 @@ use crate::{
     rules::{Rule, Without},
     scenario::Scenario,
     target::Target,
+    text::{append, append_number, named},
 };
 
 /// The configuration's defaults, in ms.
@@ -104,7 +105,7 @@ pub(crate) fn number(id: &str) -> u64 {
 
 pub(crate) fn key(id: u64, routing: &str) -> DocumentKey {
     let routing = (!routing.is_empty()).then(|| Arc::from(routing));
-    DocumentKey { index: INDEX.into(), id: format!("d{id}").into(), routing }
+    DocumentKey { index: INDEX.into(), id: named('d', id).into(), routing }
 }
 
 impl World {
@@ -185,7 +186,7 @@ impl World {
     pub(crate) fn request(&self) -> Arc<str> {
         let mut kafka = self.kafka.borrow_mut();
         kafka.requests += 1;
-        format!("q{}", kafka.requests).into()
+        named('q', kafka.requests).into()
     }
 
     /// A way there and back.
@@ -288,7 +289,7 @@ impl World {
 
     /// The cluster state moved.
     pub(crate) fn state_moves(&self, lags: bool) {
-        let lag = if self.quiet.get() || !lags { 0 } else { *self.chance.pick(&[0, 100, 700, 1_900]) };
+        let lag = if self.quiet.get() || !lags { 0 } else { *self.chance.pick(self.scenario.lag) };
         self.primary.borrow_mut().moves(self.now(), lag);
     }
 
@@ -350,6 +351,10 @@ impl World {
                         None => {
                             primary.mapping.insert(number, date);
                             primary.mapping_version += 1;
+                            // A new mapping that is shown late is a known gap: in a scenario of its own alone.
+                            if !moves && !self.scenario.mapping_lag {
+                                primary.catches_up(self.now());
+                            }
                             moves = true;
                         }
                     }
@@ -420,54 +425,22 @@ fn show(place: Place, message: &Message) -> String {
 
 /// The answer's bytes, as Elasticsearch writes them.
 fn answer(shape: AnswerShape, wishes: &[Wish], keys: &[DocumentKey], did: &[Did], piped: bool) -> ClusterAnswer {
-    use std::fmt::Write;
-    let mut body = String::with_capacity(256);
+    let mut body = String::with_capacity(192 * wishes.len() + 64);
     let bulk = shape == AnswerShape::Bulk;
     let mut whole = 200;
     if bulk {
         let ingest = if piped { "\"ingest_took\":0," } else { "" };
-        let _ = write!(body, "{{\"took\":1,{ingest}\"errors\":false,\"items\":[");
+        append(&mut body, &["{\"took\":1,", ingest, "\"errors\":false,\"items\":["]);
     }
     for (place, ((wish, key), did)) in wishes.iter().zip(keys).zip(did).enumerate() {
-        let id = &key.id;
         if bulk {
-            let comma = if place > 0 { "," } else { "" };
-            let _ = write!(body, "{comma}{{\"{}\":", wish.action.name());
+            append(&mut body, &[if place > 0 { "," } else { "" }, "{\"", wish.action.name(), "\":"]);
         }
-        let error = |kind: &str, status: u16| {
-            (
-                status,
-                format!(
-                    "{{\"_index\":\"{INDEX}\",\"_id\":\"{id}\",\"error\":{{\"type\":\"{kind}\"}},\"status\":{status}}}"
-                ),
-            )
-        };
-        let (status, text) = match did {
-            Did::Done { result, seq, term, version, source } => {
-                let status = match *result {
-                    "created" => 201,
-                    "not_found" => 404,
-                    _ => 200,
-                };
-                let get = source.as_ref().map(|source| {
-                    let source = String::from_utf8_lossy(source);
-                    format!(
-                        ",\"get\":{{\"_seq_no\":{seq},\"_primary_term\":{term},\"found\":true,\"_source\":{source}}}"
-                    )
-                });
-                let text = format!(
-                    "{{\"_index\":\"{INDEX}\",\"_id\":\"{id}\",\"_version\":{version},\"result\":\"{result}\",\"_seq_no\":{seq},\"_primary_term\":{term}{},\"status\":{status}}}",
-                    get.unwrap_or_default()
-                );
-                (status, text)
-            }
-            Did::Conflict => error("version_conflict_engine_exception", 409),
-            Did::Missing => error("document_missing_exception", 404),
-            Did::NoIndex => error("index_not_found_exception", 404),
-            Did::Refused => error("mapper_parsing_exception", 400),
-            Did::Unknown => error("unavailable_shards_exception", 503),
-        };
-        body.push_str(&text);
+        append(&mut body, &["{\"_index\":\"", INDEX, "\",\"_id\":\"", &key.id, "\""]);
+        let status = item(&mut body, did);
+        body.push_str(",\"status\":");
+        append_number(&mut body, u64::from(status));
+        body.push('}');
         if bulk {
             body.push('}');
         } else {
@@ -479,4 +452,40 @@ fn answer(shape: AnswerShape, wishes: &[Wish], keys: &[DocumentKey], did: &[Did]
     }
     let status = StatusCode::from_u16(whole).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     ClusterAnswer { status, headers: hyper::HeaderMap::new(), body: body.into() }
+}
+
+/// What became of one item; its status.
+fn item(body: &mut String, did: &Did) -> u16 {
+    let (status, kind) = match did {
+        Did::Done { result, seq, term, version, source } => {
+            body.push_str(",\"_version\":");
+            append_number(body, *version);
+            append(body, &[",\"result\":\"", result, "\""]);
+            order(body, *seq, *term);
+            if let Some(source) = source {
+                body.push_str(",\"get\":{\"found\":true");
+                order(body, *seq, *term);
+                append(body, &[",\"_source\":", &String::from_utf8_lossy(source), "}"]);
+            }
+            return match *result {
+                "created" => 201,
+                "not_found" => 404,
+                _ => 200,
+            };
+        }
+        Did::Conflict => (409, "version_conflict_engine_exception"),
+        Did::Missing => (404, "document_missing_exception"),
+        Did::NoIndex => (404, "index_not_found_exception"),
+        Did::Refused => (400, "mapper_parsing_exception"),
+        Did::Unknown => (503, "unavailable_shards_exception"),
+    };
+    append(body, &[",\"error\":{\"type\":\"", kind, "\"}"]);
+    status
+}
+
+fn order(body: &mut String, seq: u64, term: u64) {
+    body.push_str(",\"_seq_no\":");
+    append_number(body, seq);
+    body.push_str(",\"_primary_term\":");
+    append_number(body, term);
 }

@@ -1,6 +1,6 @@
 //! Schedules that must pass, and bugs that must show.
 
-use understudy_simulation::{Rule, SCENARIOS, Scenario, Without, shrink, simulate};
+use understudy_simulation::{COVERED, Rule, SCENARIOS, Scenario, Without, shrink, simulate};
 
 /// Scenario, seed, the rule that it once showed to be missing, and how.
 fn regressions() -> impl Iterator<Item = (&'static Scenario, u64, Without, &'static str)> {
@@ -70,6 +70,21 @@ fn a_rule_that_is_switched_off_shows() {
         let (scenario, without) = (Scenario::named(scenario).unwrap(), Without::these(&[rule]));
         let shows = (0..200).any(|seed| !simulate(scenario, seed, without, false).errors.is_empty());
         assert!(shows, "{} is not missed in {}", rule.name(), scenario.name);
+    }
+}
+
+/// Of two rules that cover each other one is enough, and none is not.
+#[test]
+fn a_rule_that_another_one_covers_shows_without_that_one() {
+    for covered in COVERED {
+        let Some((other, scenario)) = covered.by else { continue };
+        let scenario = Scenario::named(scenario).unwrap();
+        let fails = |rules: &[Rule], seed| !simulate(scenario, seed, Without::these(rules), false).errors.is_empty();
+        let seed = (0..2_000).find(|seed| fails(&[covered.rule, other], *seed));
+        let seed = seed.unwrap_or_else(|| panic!("{} is not missed without {}", covered.rule.name(), other.name()));
+        for rule in [covered.rule, other] {
+            assert!(!fails(&[rule], seed), "{} alone is missed in {} {seed}", rule.name(), scenario.name);
+        }
     }
 }
 

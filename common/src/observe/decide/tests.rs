@@ -97,10 +97,26 @@ fn an_absent_document_is_a_delete_with_the_greatest_seq_no_from_before_the_look(
 }
 
 #[test]
-fn absent_in_an_empty_shard_is_nothing_in_the_first_epoch_and_the_least_delete_later() {
-    let empty = |epoch| Case { epoch, looked: Looked::Missing, max_seq_no: Some(-1), ..Case::default() };
-    assert_eq!(empty(1).decide(), Observed::Nothing);
-    assert_eq!(empty(2).effect().version, PackedVersion::pack(2, 0, 0).unwrap());
+fn absent_in_an_empty_shard_is_nothing_in_the_first_term_and_else_a_delete_below_all_that_it_will_write() {
+    let empty = |epoch, term| {
+        let index = Some(index("u", term, "a"));
+        Case {
+            epoch,
+            before: index.clone(),
+            after: index,
+            looked: Looked::Missing,
+            max_seq_no: Some(-1),
+            ..Case::default()
+        }
+    };
+    assert_eq!(empty(1, 1).decide(), Observed::Nothing);
+    let v = |epoch, term, seq_no| PackedVersion::pack(epoch, term, seq_no).unwrap();
+    // What a copy before this one wrote, and what this one will write.
+    for (epoch, term, former, first) in [(1, 3, v(1, 2, 1 << 39), v(1, 3, 0)), (2, 1, v(1, 9, 9), v(2, 1, 0))] {
+        let effect = empty(epoch, term).effect();
+        assert_eq!(effect.state, DocumentState::Deleted);
+        assert!(former < effect.version && effect.version < first, "{}", effect.version);
+    }
 }
 
 #[test]
