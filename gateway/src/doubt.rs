@@ -16,7 +16,7 @@ use understudy_common::{
     shard::ShardLayout,
 };
 
-use crate::write::decide::{Decision, Doubtful};
+use crate::write::decide::{Decision, Doubtful, Written};
 
 /// Looks at documents of the primary.
 pub trait Look {
@@ -94,7 +94,7 @@ pub async fn route(observer: &impl Look, decision: &mut Decision) {
             _ => {
                 unknown.insert(place);
                 let reason = "an update of a document that was written again".to_owned();
-                decision.observe.push(Doubtful { key: effect.key.clone(), reason, written: None });
+                decision.observe.push(Doubtful { key: effect.key.clone(), reason, written: Some(Written::Here) });
             }
         }
     }
@@ -110,8 +110,7 @@ pub async fn resolve(observer: &impl Look, epoch: u64, doubtful: &[Doubtful]) ->
     let mut resolved = Resolved::default();
     let begun = observer.now();
     for chunk in doubtful.chunks(DOCUMENTS) {
-        let mut waiting: Vec<(DocumentKey, Option<u64>)> =
-            chunk.iter().map(|doubtful| (doubtful.key.clone(), doubtful.written)).collect();
+        let mut waiting: Vec<Wanted> = chunk.iter().map(|doubtful| (doubtful.key.clone(), doubtful.written)).collect();
         loop {
             waiting = look(observer, epoch, waiting, &mut resolved).await;
             if waiting.is_empty() {
@@ -127,13 +126,11 @@ pub async fn resolve(observer: &impl Look, epoch: u64, doubtful: &[Doubtful]) ->
     resolved
 }
 
+/// A document, and what was done to it.
+type Wanted = (DocumentKey, Option<Written>);
+
 /// Looks once; what cannot be told is given back, and the reason noted.
-async fn look(
-    observer: &impl Look,
-    epoch: u64,
-    wanted: Vec<(DocumentKey, Option<u64>)>,
-    resolved: &mut Resolved,
-) -> Vec<(DocumentKey, Option<u64>)> {
+async fn look(observer: &impl Look, epoch: u64, wanted: Vec<Wanted>, resolved: &mut Resolved) -> Vec<Wanted> {
     let keys: Vec<DocumentKey> = wanted.iter().map(|(key, _)| key.clone()).collect();
     let observation = match observer.observe(epoch, &keys).await {
         Ok(observation) => observation,
@@ -146,11 +143,11 @@ async fn look(
     let mut elsewhere = Vec::new();
     for ((key, written), found) in wanted.into_iter().zip(observation.found) {
         let is_it = match (&found, written) {
-            (_, None) => true,
-            (Observed::Effect(effect), Some(written)) => {
-                effect.state != DocumentState::Deleted && effect.version.seq_no() == written
+            (_, None | Some(Written::Here)) => true,
+            (Observed::Effect(effect), Some(Written::Put(seq_no))) => {
+                effect.state != DocumentState::Deleted && effect.version.seq_no() == seq_no
             }
-            (Observed::Nothing | Observed::Unknown(_), Some(_)) => false,
+            (Observed::Nothing | Observed::Unknown(_), Some(Written::Put(_))) => false,
         };
         let reason = match &found {
             Observed::Unknown(reason) => Some(reason.clone()),
@@ -283,8 +280,9 @@ mod tests {
     async fn what_was_written_is_not_nothing_because_its_index_is_not_shown() {
         let key = DocumentKey { index: "i".into(), id: "7".into(), routing: None };
         let mut resolved = Resolved::default();
-        let again = look(&NoIndex, 1, vec![(key.clone(), Some(5)), (key.clone(), None)], &mut resolved).await;
-        assert_eq!(again, [(key, Some(5))]);
+        let [put, here] = [Some(Written::Put(5)), Some(Written::Here)].map(|written| (key.clone(), written));
+        let again = look(&NoIndex, 1, vec![put.clone(), here.clone(), (key, None)], &mut resolved).await;
+        assert_eq!(again, [put, here]);
         assert!(resolved.unknown.is_some());
     }
 

@@ -45,9 +45,19 @@ pub struct Doubtful {
     pub key: DocumentKey,
     /// Why.
     pub reason: String,
-    /// The sequence number that the answer gives, where a pipeline may have given the document another routing: when the
-    /// look finds another one, the document is looked for in the other shards too.
-    pub written: Option<u64>,
+    /// What the primary says that it did to it; `None` where it may have done nothing.
+    pub written: Option<Written>,
+}
+
+/// What the primary says that it did to a document. Its index is there then, whether the master shows it yet or not
+/// (`index_shown`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It was put, under this sequence number, and perhaps with another routing by a pipeline: when the look finds another
+    /// number, the document is looked for in the other shards too.
+    Put(u64),
+    /// It was put where it is looked for, or deleted.
+    Here,
 }
 
 /// Refuses what is known not to be replicable before anything is written.
@@ -121,7 +131,7 @@ pub fn decide(
     let mut decision = Decision::default();
     let mut trusted: BTreeMap<&Arc<str>, Result<Arc<IndexState>, String>> = BTreeMap::new();
     for (item, outcome) in items.iter().zip(outcomes) {
-        let mut doubt = |key: DocumentKey, reason: String, written: Option<u64>| {
+        let mut doubt = |key: DocumentKey, reason: String, written: Option<Written>| {
             decision.observe.push(Doubtful { key, reason, written });
         };
         let done = match outcome {
@@ -155,7 +165,7 @@ pub fn decide(
         let state = trusted.entry(&item.key.index).or_insert_with(|| trust(&item.key.index, before, after)).clone();
         let has_pipeline = state.as_ref().is_ok_and(|state| state.has_pipeline);
         if stores_request && (pipeline_ran || item.pipeline || has_pipeline) {
-            doubt(landed(item, &asked, &done), "an ingest pipeline ran".to_owned(), Some(done.seq_no));
+            doubt(landed(item, &asked, &done), "an ingest pipeline ran".to_owned(), Some(Written::Put(done.seq_no)));
             continue;
         }
         match state.and_then(|state| {
@@ -173,13 +183,14 @@ pub fn decide(
                 decision.effects.push(effect);
             }
             Err(reason) => {
-                let written = (done.result != "deleted" && done.result != "not_found").then_some(done.seq_no);
+                let deleted = matches!(&*done.result, "deleted" | "not_found");
+                let written = if deleted { Written::Here } else { Written::Put(done.seq_no) };
                 // An alias may lead elsewhere, or give another routing, than it did.
                 let landed = landed(item, &asked, &done);
                 let mut places = meant(item, before, after);
                 places.remove(&landed);
                 places.into_iter().for_each(|key| doubt(key, reason.clone(), None));
-                doubt(landed, reason, written);
+                doubt(landed, reason, Some(written));
             }
         }
     }

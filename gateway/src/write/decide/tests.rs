@@ -118,7 +118,7 @@ fn updates_are_what_the_answer_says_and_a_noop_is_an_effect() {
         assert_eq!(decision.unrouted.is_empty(), matches!(result, "created" | "deleted"), "{result}");
     }
     let decision = decide_one(Action::Update, done("1", "updated", 5), &before, Some(&before));
-    assert_eq!(observed(&decision).written, Some(5), "an update without its source");
+    assert_eq!(observed(&decision).written, Some(Written::Put(5)), "an update without its source");
     let decision = decide_one(Action::Update, Outcome::NothingThere, &before, Some(&before));
     observed(&decision);
 }
@@ -178,7 +178,7 @@ fn a_pipeline_that_ran_is_observed_also_one_that_came_and_went() {
     let outcomes = vec![done("1", "created", 5), done("2", "deleted", 6)];
     let decision = decide(1, &items, &plain, answer(outcomes), Some(&plain), false);
     assert_eq!(decision.effects.len(), 1, "a delete runs no pipeline");
-    assert_eq!(decision.observe[0].written, Some(5), "it may have changed the routing");
+    assert_eq!(decision.observe[0].written, Some(Written::Put(5)), "it may have changed the routing");
     let named = PlannedItem { pipeline: true, ..item("1", Action::Create) };
     observed(&decide_item(named, done("1", "created", 5), &plain, Some(&plain)));
     let default = sight(1, index("u", 3, 7, true));
