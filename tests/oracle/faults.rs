@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use tokio::time::Instant;
-use understudy_tests::{Process, Servers};
+use understudy_tests::{Process, Servers, Stage};
 
 use crate::{
     dice::Dice,
@@ -11,6 +11,7 @@ use crate::{
     links::{self, Cut, Ports},
     named,
     report::say,
+    scene::begin_again,
     settings::LINGER,
 };
 
@@ -36,6 +37,8 @@ enum Victim {
     ConsumerTo(&'static str),
     /// The backup goes, and while it is away a consumer is killed and started again.
     BackupAndConsumer,
+    /// All consumers stop, the backup is killed and started again, and the group begins at the beginning of the log.
+    Group,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +78,7 @@ pub static FAULTS: &[Fault] = &[
     fault("gateway-kafka-cut", Victim::GatewayTo("kafka"), How::Cut(500, 10_000), 3, 3),
     fault("consumer-backup-cut", Victim::ConsumerTo("backup"), How::Cut(300, CLUSTER_CUT), 3, 4),
     fault("consumer-kafka-cut", Victim::ConsumerTo("kafka"), How::Cut(500, 12_000), 3, 3),
+    fault("log-applied-again", Victim::Group, How::Killed(100, 2_000), 2, 1),
     fault("kafka-frozen", Victim::Server("kafka"), How::Frozen(500, 6_000), 2, 2),
 ];
 
@@ -108,6 +112,7 @@ pub struct Done {
 struct Saboteur<'a> {
     dice: Dice,
     servers: &'a Servers,
+    stage: &'a Stage,
     ports: Ports,
     faults: Vec<&'static Fault>,
     processes: &'a mut [Process],
@@ -124,6 +129,7 @@ struct Saboteur<'a> {
 pub async fn sabotage(
     seed: u64,
     servers: &Servers,
+    stage: &Stage,
     ports: Ports,
     faults: &[&'static Fault],
     (gateways, consumers): (&mut [Process], &mut [Process]),
@@ -138,6 +144,7 @@ pub async fn sabotage(
     let saboteur = |name, faults, processes| Saboteur {
         dice: Dice::of(seed, name),
         servers,
+        stage,
         ports,
         faults,
         processes,
@@ -180,6 +187,7 @@ impl Saboteur<'_> {
             Victim::Gateway | Victim::Consumer => self.processes[process].name().to_owned(),
             Victim::Server(server) => server.to_owned(),
             Victim::BackupAndConsumer => format!("backup, {}", self.processes[process].name()),
+            Victim::Group => "backup, all consumers".to_owned(),
         };
         let began = now();
         let (How::Killed(least, most) | How::Frozen(least, most) | How::Cut(least, most)) = fault.how;
@@ -204,6 +212,18 @@ impl Saboteur<'_> {
                 self.processes[process].kill();
                 self.processes[process].restart().await;
                 self.servers.start("backup").await;
+            }
+            (Victim::Group, _) => {
+                for process in &mut *self.processes {
+                    process.stop().await;
+                }
+                self.servers.kill("backup").await;
+                tokio::time::sleep(lasts).await;
+                self.servers.start("backup").await;
+                begin_again(self.stage).await;
+                for process in &mut *self.processes {
+                    process.restart().await;
+                }
             }
             (Victim::Server(server), How::Killed(..)) => {
                 self.servers.kill(server).await;

@@ -48,6 +48,11 @@ pub static PLANTED: &[Planted] = &[
 ];
 
 impl Planted {
+    /// The bug alone, for a run that has a scene of its own.
+    pub fn without_scene(&self) -> Self {
+        Self { frozen: None, set: None, ..*self }
+    }
+
     /// The settings of its run: nothing that would only blur what it shows.
     pub fn settings(&self, settings: &Settings) -> Settings {
         let known = "the table names what there is";

@@ -24,7 +24,7 @@ use crate::{
     report::{self, Times, say},
     scene,
     seen::Seen,
-    settings::{self, Settings, TICKET_LIFETIME},
+    settings::{self, Settings},
     settle::{self, settled},
     tamper::Tamper,
     world::World,
@@ -35,6 +35,7 @@ use crate::{
 pub struct Run {
     seed: u64,
     reconciled: bool,
+    ticket_lifetime: Duration,
     /// How long it may take to come to rest.
     patience: Duration,
     folder: PathBuf,
@@ -77,7 +78,7 @@ impl Run {
     ) -> Self {
         let folder = Settings::folder(seed);
         let begun = Instant::now();
-        let mut stage = settings::stage(seed);
+        let mut stage = settings::stage(seed, settings.ticket_lifetime);
         if links::can_be_cut() {
             stage = stage.with_groups();
         }
@@ -103,7 +104,7 @@ impl Run {
         let (primary, backup) =
             of_fakes.unwrap_or_else(|| (stage.primary().base().into(), stage.backup().base().into()));
         let ports = Ports::of(&stage.stack().address("kafka"), &primary, &backup);
-        let done = faults::sabotage(seed, servers, ports, faults, (&mut gateways, &mut consumers), end).await;
+        let done = faults::sabotage(seed, servers, &stage, ports, faults, (&mut gateways, &mut consumers), end).await;
         writers.ended().await;
         aside.ended().await;
         fakes.iter().for_each(Fakes::off);
@@ -119,6 +120,7 @@ impl Run {
         let mut run = Self {
             seed,
             reconciled,
+            ticket_lifetime: settings.ticket_lifetime,
             patience,
             folder,
             stage,
@@ -162,6 +164,14 @@ impl Run {
             }
         }
         self.times.judge += begun.elapsed();
+        self.settle().await;
+    }
+
+    /// Has everything that was ever published applied once more, to a backup that was restarted, while a gateway stands still
+    /// with a write in hand.
+    pub async fn apply_again(&mut self, servers: &Servers) {
+        let consumers = &mut self.consumers;
+        scene::of_a_log_applied_again(&self.stage, servers, &self.world, &self.folder, (&self.gateways, consumers)).await;
         self.settle().await;
     }
 
@@ -225,7 +235,7 @@ impl Run {
     }
 
     async fn seen(&self, entries: &[Entry]) -> Seen {
-        let seen = look::everything(&self.stage, entries, TICKET_LIFETIME).await;
+        let seen = look::everything(&self.stage, entries, self.ticket_lifetime).await;
         seen.unwrap_or_else(|error| panic!("{error:#}"))
     }
 }

@@ -32,14 +32,16 @@ pub struct Settings {
     pub fakes: bool,
     /// `FORGETFUL=no`: the backup remembers its deletes.
     pub forgetful: bool,
+    /// How long an effect counts after its ticket.
+    pub ticket_lifetime: Duration,
     /// `PLANTED=no-window,…` or `all`: bugs that are planted one after another, and must be found.
     pub planted: Vec<&'static Planted>,
     /// `JUDGE=target/oracle/seed-7`: judges the files of an earlier run, and runs nothing.
     pub judge: Option<PathBuf>,
 }
 
-/// How long an effect counts after its ticket. Short, as are all times of a run, so that it settles soon.
-pub const TICKET_LIFETIME: Duration = Duration::from_secs(12);
+/// Short, as are all times of a run, so that it settles soon.
+const TICKET_LIFETIME: Duration = Duration::from_secs(12);
 /// How long a request may linger in a cluster: nothing may be frozen for longer than this that holds requests.
 pub const LINGER: Duration = Duration::from_secs(8);
 
@@ -67,6 +69,7 @@ impl Settings {
             reconciled: text("RECONCILER").is_none_or(|reconciler| reconciler != "no"),
             fakes: text("FAKES").is_none_or(|fakes| fakes != "no"),
             forgetful: text("FORGETFUL").is_none_or(|forgetful| forgetful != "no"),
+            ticket_lifetime: TICKET_LIFETIME,
             planted: text("PLANTED").map_or_else(Vec::new, |names| {
                 planted::named(&names).unwrap_or_else(|error| panic!("PLANTED: {error}"))
             }),
@@ -88,7 +91,7 @@ impl Settings {
 }
 
 /// A stage with short times.
-pub fn stage(seed: u64) -> Stage {
+pub fn stage(seed: u64, ticket_lifetime: Duration) -> Stage {
     let seconds = |duration: Duration| format!("{}s", duration.as_secs());
     Stage::new(&format!("oracle {seed}"))
         .set("kafka.partitions", 4)
@@ -97,7 +100,7 @@ pub fn stage(seed: u64) -> Stage {
         .set("gateway.publish_timeout", "4s")
         .set("consumer.target_timeout", "5s")
         .set("consumer.reconcile_after", "2s")
-        .set("protocol.ticket_lifetime", seconds(TICKET_LIFETIME))
+        .set("protocol.ticket_lifetime", seconds(ticket_lifetime))
         .set("protocol.clock_skew", "1s")
         .set("protocol.linger", seconds(LINGER))
         .set("protocol.stale_primary", "8s")
