@@ -63,6 +63,7 @@ async fn what_was_acknowledged_is_there_whatever_failed() {
     let servers = Servers::take().await;
     for &seed in &settings.seeds {
         let mut run = Run::of(seed, &settings, &settings.faults, &servers).await;
+        run.redrive().await;
         run.write_fresh().await;
         if let Some(tamper) = settings.tamper {
             run.tamper(tamper).await;

@@ -94,6 +94,9 @@ impl Run {
         let world = Arc::new(World::make(&stage).await);
         let mut gateways = vec![stage.gateway().await, stage.gateway().await];
         let mut consumers = vec![stage.consumer().await, stage.consumer().await];
+        if settings.kinds.iter().any(|kind| kind.name == "misfit") {
+            scene::of_a_field_mapped_by_hand(&stage, &world, &folder, &gateways).await;
+        }
         let (mut times, loaded) = (Times { start: begun.elapsed(), ..Times::default() }, Instant::now());
 
         let end = loaded + settings.load;
@@ -164,6 +167,30 @@ impl Run {
             }
         }
         self.times.judge += begun.elapsed();
+        self.settle().await;
+    }
+
+    /// Judges while dead letters lie about, which must explain what differs; then the backup takes what it refused, and they
+    /// are redriven. None is left, and from now on none explains anything.
+    pub async fn redrive(&mut self) {
+        let entries = self.entries();
+        let seen = self.seen(&entries).await;
+        if seen.dead.is_empty() {
+            return;
+        }
+        let explained = judge(&Histories::of(&entries, &seen.shards), &seen, self.reconciled);
+        self.violations.extend(explained);
+        let begun = Instant::now();
+        self.world.map_by_hand(&self.stage, true).await;
+        let output = self.stage.run("understudy", &["dead-letters", "redrive", "--all"]).await;
+        let said = String::from_utf8_lossy(&output.stdout);
+        say(&format!("  {} dead letters: {}", seen.dead.len(), said.lines().next().unwrap_or_default()));
+        let left = look::dead_letters(&self.stage).await.unwrap_or_else(|error| panic!("{error:#}"));
+        if !output.status.success() || !left.is_empty() {
+            let says = format!("{} letters are left after a redrive: {output:?}", left.len());
+            self.violations.push(Violation::of_system(Rule::DeadLetter, says));
+        }
+        self.times.settle += begun.elapsed();
         self.settle().await;
     }
 

@@ -10,7 +10,7 @@ use crate::{
     aside::forget,
     kinds::{
         Kind,
-        late::{BESIDE, LATE_DELETE, LATE_PUT},
+        late::{BESIDE, FITS, LATE_DELETE, LATE_PUT},
     },
     ledger::Outcome,
     report::say,
@@ -105,4 +105,22 @@ async fn go_on(stage: &Stage, gateway: &Process) {
     // What it holds goes out at once; judged before, it would not be there yet.
     tokio::time::sleep(FORGOTTEN).await;
     stage.wait_drained().await;
+}
+
+/// Before the load: the index has arrived on the backup, where somebody maps a field that the primary does not map. From then on
+/// the backup refuses some documents that the primary takes.
+///
+/// # Panics
+/// When the first document does not arrive.
+pub async fn of_a_field_mapped_by_hand(stage: &Stage, world: &Arc<World>, folder: &Path, gateways: &[Process]) {
+    let mut writer = Writer::new("picky", folder, world, stage, gateways);
+    let mut acknowledged = async || {
+        let outcomes = writer.write(&FITS, &[&FITS], 0, PATIENCE).await;
+        matches!(outcomes[..], [Outcome::Acknowledged(_)])
+    };
+    // Fakes may be at work, and refuse it.
+    eventually(PATIENCE, "the first document is written", &mut acknowledged).await;
+    let there = async || stage.backup().get(&format!("/{}/_doc/fits", world.picky)).await.status == 200;
+    eventually(PATIENCE, "the first document has arrived", there).await;
+    world.map_by_hand(stage, false).await;
 }
