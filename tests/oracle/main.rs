@@ -12,6 +12,7 @@
 //! tests/run --test oracle                           # seed 1, 60 s of load
 //! SEEDS="1 2 3" SECONDS_OF_LOAD=20 tests/run --test oracle
 //! KINDS=index,delete FAULTS=consumer-killed tests/run --test oracle
+//! BROKERS=3 MINUTES=2 tests/run --test oracle -- acknowledged   # Kafka has three brokers, of which some die
 //! PLANTED=all tests/run --test oracle -- planted    # bugs in gateways and consumers; each must be found
 //! TAMPER=stale FAULTS=none tests/run --test oracle  # the judge must find it, and the test fails
 //! JUDGE=target/oracle/seed-1 cargo test -p understudy-tests --test oracle -- acknowledged
@@ -117,6 +118,7 @@ fn settings_of_a_scene() -> Option<Settings> {
     }
     settings.load = Duration::from_secs(5);
     settings.fakes = false;
+    settings.three_brokers = false;
     settings.kinds = kinds::named("index,create,delete,routing,update-doc,update-script-delete,external-mixed,bulk-mixed")
         .expect("they are in the table");
     Some(settings)
@@ -131,6 +133,7 @@ async fn the_judge_finds_what_was_done_behind_its_back() {
     }
     let servers = Servers::take().await;
     settings.load = Duration::from_secs(3);
+    settings.three_brokers = false;
     settings.kinds = kinds::named("index,create,delete,routing,bulk").expect("they are in the table");
     let mut run = Run::of(0, &settings, &[], &servers).await;
     let clean = run.judge().await;

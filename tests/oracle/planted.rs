@@ -57,9 +57,9 @@ impl Planted {
     pub fn settings(&self, settings: &Settings) -> Settings {
         let known = "the table names what there is";
         let kinds: Vec<&'static Kind> = kinds::named(self.kinds).expect(known);
-        let faults: Vec<&'static Fault> = faults::named(self.faults).expect(known);
+        let faults: Vec<&'static Fault> = faults::named(self.faults, false).expect(known);
         let load = Duration::from_secs(self.seconds);
-        Settings { kinds, faults, load, fakes: false, planted: Vec::new(), ..settings.clone() }
+        Settings { kinds, faults, load, fakes: false, three_brokers: false, planted: Vec::new(), ..settings.clone() }
     }
 }
 

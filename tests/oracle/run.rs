@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::time::Instant;
-use understudy_tests::{Process, Servers, Stage};
+use understudy_tests::{Brokers, Process, Servers, Stage};
 
 use crate::{
     aside::Aside,
@@ -47,6 +47,8 @@ pub struct Run {
     violations: Vec<Violation>,
     times: Times,
     _fakes: Option<Fakes>,
+    /// They outlive the stage, which takes its topics away.
+    _brokers: Option<Brokers>,
 }
 
 /// What a run came to.
@@ -79,6 +81,13 @@ impl Run {
         let folder = Settings::folder(seed);
         let begun = Instant::now();
         let mut stage = settings::stage(seed, settings.ticket_lifetime);
+        let brokers = if settings.three_brokers { Some(Brokers::start().await) } else { None };
+        if let Some(brokers) = &brokers {
+            stage = stage
+                .with_brokers(&brokers.addresses())
+                .set("kafka.replication_factor", 3)
+                .set("kafka.min_insync_replicas", 2);
+        }
         if links::can_be_cut() {
             stage = stage.with_groups();
         }
@@ -106,8 +115,8 @@ impl Run {
         let of_fakes = fakes.as_ref().map(Fakes::addresses);
         let (primary, backup) =
             of_fakes.unwrap_or_else(|| (stage.primary().base().into(), stage.backup().base().into()));
-        let ports = Ports::of(&stage.stack().address("kafka"), &primary, &backup);
-        let done = faults::sabotage(seed, servers, &stage, ports, faults, (&mut gateways, &mut consumers), end).await;
+        let ports = Ports::of(stage.kafka().bootstrap(), &primary, &backup);
+        let done = faults::sabotage(seed, (servers, brokers.as_ref()), &stage, ports, faults, (&mut gateways, &mut consumers), end).await;
         writers.ended().await;
         aside.ended().await;
         fakes.iter().for_each(Fakes::off);
@@ -134,6 +143,7 @@ impl Run {
             violations,
             times,
             _fakes: fakes,
+            _brokers: brokers,
         };
         run.settle().await;
         run
