@@ -231,10 +231,8 @@ impl Saboteur<'_> {
             Victim::Group => "backup, all consumers".to_owned(),
         };
         let began = now();
-        let (How::Killed(least, most)
-        | How::Frozen(least, most)
-        | How::Stopped(least, most)
-        | How::Cut(least, most)) = fault.how;
+        let (How::Killed(least, most) | How::Frozen(least, most) | How::Stopped(least, most) | How::Cut(least, most)) =
+            fault.how;
         let lasts = Duration::from_millis(self.dice.between(least, most));
         let at = seconds(began - self.begun);
         say(&format!("  {at:>6} s  {} ({victim}) for {:.1} s", fault.name, lasts.as_secs_f32()));

@@ -80,9 +80,11 @@ pub fn judge(histories: &Histories, seen: &Seen, reconciled: bool) -> Vec<Violat
         violations.extend(ledgered::unwritten(histories, seen, side, name));
     }
     violations.extend(ledgered::log_unwritten(histories, seen));
-    violations.extend(sides::versions(seen, &backup).into_iter().filter(|violation| {
-        !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, key))
-    }));
+    violations.extend(
+        sides::versions(seen, &backup)
+            .into_iter()
+            .filter(|violation| !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, key))),
+    );
     violations.extend(letters::without_reason(seen));
     violations.extend(system::offsets(seen));
     if reconciled {

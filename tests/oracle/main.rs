@@ -103,7 +103,8 @@ async fn without_a_window_the_log_applied_again_brings_back_what_was_deleted() {
             continue;
         }
         let back = verdict.violations.iter().find(|violation| {
-            violation.rule == Rule::Different && violation.document.as_ref().is_some_and(|document| document.id == "late")
+            violation.rule == Rule::Different
+                && violation.document.as_ref().is_some_and(|document| document.id == "late")
         });
         assert!(back.is_some(), "without a window nothing came back\n{}", verdict.text);
         run.leave().await;
@@ -119,8 +120,9 @@ fn settings_of_a_scene() -> Option<Settings> {
     settings.load = Duration::from_secs(5);
     settings.fakes = false;
     settings.three_brokers = false;
-    settings.kinds = kinds::named("index,create,delete,routing,update-doc,update-script-delete,external-mixed,bulk-mixed")
-        .expect("they are in the table");
+    settings.kinds =
+        kinds::named("index,create,delete,routing,update-doc,update-script-delete,external-mixed,bulk-mixed")
+            .expect("they are in the table");
     Some(settings)
 }
 

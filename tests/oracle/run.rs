@@ -116,7 +116,16 @@ impl Run {
         let (primary, backup) =
             of_fakes.unwrap_or_else(|| (stage.primary().base().into(), stage.backup().base().into()));
         let ports = Ports::of(stage.kafka().bootstrap(), &primary, &backup);
-        let done = faults::sabotage(seed, (servers, brokers.as_ref()), &stage, ports, faults, (&mut gateways, &mut consumers), end).await;
+        let done = faults::sabotage(
+            seed,
+            (servers, brokers.as_ref()),
+            &stage,
+            ports,
+            faults,
+            (&mut gateways, &mut consumers),
+            end,
+        )
+        .await;
         writers.ended().await;
         aside.ended().await;
         fakes.iter().for_each(Fakes::off);
@@ -208,7 +217,8 @@ impl Run {
     /// with a write in hand.
     pub async fn apply_again(&mut self, servers: &Servers) {
         let consumers = &mut self.consumers;
-        scene::of_a_log_applied_again(&self.stage, servers, &self.world, &self.folder, (&self.gateways, consumers)).await;
+        scene::of_a_log_applied_again(&self.stage, servers, &self.world, &self.folder, (&self.gateways, consumers))
+            .await;
         self.settle().await;
     }
 

@@ -60,8 +60,8 @@ impl Settings {
             "3" => true,
             _ => panic!("BROKERS is [{brokers}], and may be 1 or 3"),
         });
-        let faults =
-            text("FAULTS").map(|names| faults::named(&names, three_brokers).unwrap_or_else(|error| panic!("FAULTS: {error}")));
+        let faults = text("FAULTS")
+            .map(|names| faults::named(&names, three_brokers).unwrap_or_else(|error| panic!("FAULTS: {error}")));
         Self {
             seeds: seeds.split([',', ' ']).filter(|seed| !seed.is_empty()).map(|seed| number("SEED", seed)).collect(),
             load: Duration::from_secs(match (text("MINUTES"), text("SECONDS_OF_LOAD")) {

@@ -97,7 +97,7 @@ impl World {
             }
             let mappings = json!({"properties": {
                 "w": {"type": "keyword"}, "n": {"type": "long"}, "raw": {"type": "object", "enabled": false},
-                "o": {"type": "object", "dynamic": false},
+                "o": {"dynamic": false, "properties": {"y": {"type": "long"}}},
             }});
             put(&primary, &format!("/{index}"), &json!({"settings": settings, "mappings": mappings})).await;
         }
