@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::time::Instant;
-use understudy_tests::{Brokers, Process, Servers, Stage};
+use understudy_tests::{Brokers, Process, Servers, Stage, eventually};
 
 use crate::{
     aside::Aside,
@@ -63,6 +63,8 @@ pub struct Verdict {
 const SHOWN_BY: Duration = Duration::from_secs(30);
 /// How long a fresh write may take to be acknowledged once all is well.
 const FRESH: Duration = Duration::from_secs(15);
+/// How long servers may take to show themselves.
+const SEEN: Duration = Duration::from_secs(30);
 
 impl Run {
     /// Load and faults from a seed, until everything has settled.
@@ -204,7 +206,8 @@ impl Run {
         let output = self.stage.run("understudy", &["dead-letters", "redrive", "--all"]).await;
         let said = String::from_utf8_lossy(&output.stdout);
         say(&format!("  {} dead letters: {}", seen.dead.len(), said.lines().next().unwrap_or_default()));
-        let left = look::dead_letters(&self.stage).await.unwrap_or_else(|error| panic!("{error:#}"));
+        let left = async || look::dead_letters(&self.stage).await;
+        let left = eventually(SEEN, "dead letters are seen", left).await;
         if !output.status.success() || !left.is_empty() {
             let says = format!("{} letters are left after a redrive: {output:?}", left.len());
             self.violations.push(Violation::of_system(Rule::DeadLetter, says));
@@ -282,8 +285,9 @@ impl Run {
     }
 
     async fn seen(&self, entries: &[Entry]) -> Seen {
-        let seen = look::everything(&self.stage, entries, self.ticket_lifetime).await;
-        seen.unwrap_or_else(|error| panic!("{error:#}"))
+        // Leaders may still move from broker to broker, and a look finds none.
+        let look = async || look::everything(&self.stage, entries, self.ticket_lifetime).await;
+        eventually(SEEN, "everything is seen", look).await
     }
 }
 
