@@ -75,7 +75,7 @@ fuzz: prerequisites ## strangers' bytes for every parser: SECONDS_OF_FUZZING=60 
 	@deploy/local/prerequisites.sh fuzz
 	@tests/fuzz/run
 
-oracle: prerequisites ## writes and faults of all kinds, and a judge: SEED=1, or SEEDS="1 2 3"; MINUTES=1; CUT_LINKS=no
+oracle: prerequisites ## writes and faults of all kinds, and a judge: SEED=1, or SEEDS="1 2 3"; MINUTES=1; CUT_LINKS=no; BROKERS=3
 	@SEEDS="$${SEEDS:-$${SEED:-1 2 3}}" CUT_LINKS="$${CUT_LINKS:-yes}" tests/run --test oracle -- --nocapture acknowledged
 
 oracle-planted: prerequisites ## bugs in gateways and consumers, which the oracle must find: PLANTED=all, or no-window,...

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     error::KafkaError,
     message::{BorrowedMessage, Header, Headers, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
@@ -132,6 +132,23 @@ impl Kafka {
     pub async fn committed(&self, group: &str, topic: &str) -> anyhow::Result<BTreeMap<i32, i64>> {
         let topic = topic.to_owned();
         self.blocking(group, move |consumer| committed(consumer, &topic)).await
+    }
+
+    /// Has a group begin a topic at its beginning again, as an operator does with Kafka's own tools: without a word beside the
+    /// offsets. All members of the group must have left.
+    ///
+    /// # Errors
+    /// When Kafka does not, or the group has members.
+    pub async fn begin_again(&self, group: &str, topic: &str) -> anyhow::Result<()> {
+        let topic = topic.to_owned();
+        let commit = move |consumer: &BaseConsumer| {
+            let mut wanted = TopicPartitionList::new();
+            for (partition, (first, _)) in offsets(consumer, &topic)? {
+                wanted.add_partition_offset(&topic, partition, Offset::Offset(first))?;
+            }
+            Ok(consumer.commit(&wanted, CommitMode::Sync)?)
+        };
+        self.blocking(group, commit).await
     }
 
     /// Records of a topic that a group has not committed.

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use tokio::time::Instant;
-use understudy_tests::{Process, Servers};
+use understudy_tests::{Brokers, Process, Servers, Stage};
 
 use crate::{
     dice::Dice,
@@ -11,6 +11,7 @@ use crate::{
     links::{self, Cut, Ports},
     named,
     report::say,
+    scene::begin_again,
     settings::LINGER,
 };
 
@@ -36,6 +37,12 @@ enum Victim {
     ConsumerTo(&'static str),
     /// The backup goes, and while it is away a consumer is killed and started again.
     BackupAndConsumer,
+    /// One of three brokers of Kafka.
+    Broker,
+    /// Two of three: what is left has no majority, and no partition has two replicas in sync.
+    TwoBrokers,
+    /// All consumers stop, the backup is killed and started again, and the group begins at the beginning of the log.
+    Group,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +51,8 @@ enum How {
     Killed(u64, u64),
     /// Stopped for so many milliseconds, and let go on.
     Frozen(u64, u64),
+    /// Ended orderly, and started again so many milliseconds later.
+    Stopped(u64, u64),
     /// Everything between the two is lost for so many milliseconds.
     Cut(u64, u64),
 }
@@ -75,20 +84,49 @@ pub static FAULTS: &[Fault] = &[
     fault("gateway-kafka-cut", Victim::GatewayTo("kafka"), How::Cut(500, 10_000), 3, 3),
     fault("consumer-backup-cut", Victim::ConsumerTo("backup"), How::Cut(300, CLUSTER_CUT), 3, 4),
     fault("consumer-kafka-cut", Victim::ConsumerTo("kafka"), How::Cut(500, 12_000), 3, 3),
+    fault("log-applied-again", Victim::Group, How::Killed(100, 2_000), 2, 1),
     fault("kafka-frozen", Victim::Server("kafka"), How::Frozen(500, 6_000), 2, 2),
 ];
 
-/// All rows that can be done here.
-pub fn possible() -> Vec<&'static Fault> {
-    FAULTS.iter().filter(|fault| !matches!(fault.how, How::Cut(..)) || links::can_be_cut()).collect()
+/// What is done to three brokers, in place of what is done to one. A broker that is back leads its partitions again after
+/// some seconds, so that every one of these moves leaders twice under load.
+pub static OF_BROKERS: &[Fault] = &[
+    fault("broker-killed", Victim::Broker, How::Killed(100, 6_000), 4, 3),
+    // It hands its partitions over before it goes.
+    fault("leader-moved", Victim::Broker, How::Stopped(100, 2_000), 4, 2),
+    // A follower makes acknowledgements late, a leader silences its partitions, until Kafka counts it as gone.
+    fault("broker-frozen", Victim::Broker, How::Frozen(500, 8_000), 4, 3),
+    fault("two-brokers-killed", Victim::TwoBrokers, How::Killed(500, 4_000), 2, 1),
+    fault("two-brokers-frozen", Victim::TwoBrokers, How::Frozen(500, 6_000), 2, 1),
+];
+
+/// All rows that can be done here, to a Kafka of one broker or of three.
+pub fn possible(three_brokers: bool) -> Vec<&'static Fault> {
+    let rows = FAULTS.iter().filter(|fault| !matches!(fault.how, How::Cut(..)) || links::can_be_cut());
+    if three_brokers {
+        rows.filter(|fault| fault.victim != Victim::Server("kafka")).chain(OF_BROKERS).collect()
+    } else {
+        rows.collect()
+    }
 }
 
 /// The rows that are named; `none` is none.
 ///
 /// # Errors
-/// When a name is not in the table.
-pub fn named(names: &str) -> Result<Vec<&'static Fault>, String> {
-    named::rows("fault", FAULTS, |fault| fault.name, named::names(names).filter(|name| *name != "none"))
+/// When a name is not in the tables, or is done to three brokers where there is one, or the other way round.
+pub fn named(names: &str, three_brokers: bool) -> Result<Vec<&'static Fault>, String> {
+    let names = || named::names(names).filter(|name| *name != "none");
+    let (of_brokers, others): (Vec<&str>, Vec<&str>) =
+        names().partition(|name| OF_BROKERS.iter().any(|fault| fault.name == *name));
+    if !of_brokers.is_empty() && !three_brokers {
+        return Err(format!("{of_brokers:?} need BROKERS=3"));
+    }
+    let mut rows = named::rows("fault", FAULTS, |fault| fault.name, others.into_iter())?;
+    if three_brokers && rows.iter().any(|fault| fault.victim == Victim::Server("kafka")) {
+        return Err("the kafka of kafka-killed and kafka-frozen is not the one of BROKERS=3".to_owned());
+    }
+    rows.extend(named::rows("fault", OF_BROKERS, |fault| fault.name, of_brokers.into_iter())?);
+    Ok(rows)
 }
 
 /// A fault that was done.
@@ -108,6 +146,8 @@ pub struct Done {
 struct Saboteur<'a> {
     dice: Dice,
     servers: &'a Servers,
+    brokers: Option<&'a Brokers>,
+    stage: &'a Stage,
     ports: Ports,
     faults: Vec<&'static Fault>,
     processes: &'a mut [Process],
@@ -123,7 +163,8 @@ struct Saboteur<'a> {
 /// When something cannot be started again.
 pub async fn sabotage(
     seed: u64,
-    servers: &Servers,
+    (servers, brokers): (&Servers, Option<&Brokers>),
+    stage: &Stage,
     ports: Ports,
     faults: &[&'static Fault],
     (gateways, consumers): (&mut [Process], &mut [Process]),
@@ -138,6 +179,8 @@ pub async fn sabotage(
     let saboteur = |name, faults, processes| Saboteur {
         dice: Dice::of(seed, name),
         servers,
+        brokers,
+        stage,
         ports,
         faults,
         processes,
@@ -173,20 +216,29 @@ impl Saboteur<'_> {
 
     async fn commit(&mut self, fault: &'static Fault) {
         let process = usize::try_from(self.dice.below(self.processes.len() as u64)).expect("it is small");
+        let broker = usize::try_from(self.dice.between(1, 3)).expect("it is small");
+        // With two victims the other one is the next.
+        let two = [broker, broker % 3 + 1];
         let victim = match fault.victim {
+            Victim::Broker => format!("broker {broker}"),
+            Victim::TwoBrokers => format!("brokers {} and {}", two[0], two[1]),
             Victim::GatewayTo(server) | Victim::ConsumerTo(server) => {
                 format!("{} to {server}", self.processes[process].name())
             }
             Victim::Gateway | Victim::Consumer => self.processes[process].name().to_owned(),
             Victim::Server(server) => server.to_owned(),
             Victim::BackupAndConsumer => format!("backup, {}", self.processes[process].name()),
+            Victim::Group => "backup, all consumers".to_owned(),
         };
         let began = now();
-        let (How::Killed(least, most) | How::Frozen(least, most) | How::Cut(least, most)) = fault.how;
+        let (How::Killed(least, most) | How::Frozen(least, most) | How::Stopped(least, most) | How::Cut(least, most)) =
+            fault.how;
         let lasts = Duration::from_millis(self.dice.between(least, most));
         let at = seconds(began - self.begun);
         say(&format!("  {at:>6} s  {} ({victim}) for {:.1} s", fault.name, lasts.as_secs_f32()));
         match (fault.victim, fault.how) {
+            (Victim::Broker, how) => self.to_brokers(&two[..1], how, lasts).await,
+            (Victim::TwoBrokers, how) => self.to_brokers(&two, how, lasts).await,
             (Victim::GatewayTo(server) | Victim::ConsumerTo(server), _) => {
                 let port = match server {
                     "kafka" => self.ports.kafka,
@@ -205,28 +257,61 @@ impl Saboteur<'_> {
                 self.processes[process].restart().await;
                 self.servers.start("backup").await;
             }
+            (Victim::Group, _) => {
+                for process in &mut *self.processes {
+                    process.stop().await;
+                }
+                self.servers.kill("backup").await;
+                tokio::time::sleep(lasts).await;
+                self.servers.start("backup").await;
+                begin_again(self.stage).await;
+                for process in &mut *self.processes {
+                    process.restart().await;
+                }
+            }
             (Victim::Server(server), How::Killed(..)) => {
                 self.servers.kill(server).await;
                 tokio::time::sleep(lasts).await;
                 self.servers.start(server).await;
             }
-            (Victim::Server(server), How::Frozen(..) | How::Cut(..)) => {
+            (Victim::Server(server), _) => {
                 self.servers.freeze(server);
                 tokio::time::sleep(lasts).await;
                 self.servers.thaw(server);
             }
-            (_, How::Killed(..)) => {
+            (Victim::Gateway | Victim::Consumer, How::Killed(..)) => {
                 self.processes[process].kill();
                 tokio::time::sleep(lasts).await;
                 self.processes[process].restart().await;
             }
-            (_, How::Frozen(..) | How::Cut(..)) => {
+            (Victim::Gateway | Victim::Consumer, _) => {
                 self.processes[process].freeze();
                 tokio::time::sleep(lasts).await;
                 self.processes[process].thaw();
             }
         }
         self.done.push(Done { began, ended: now(), name: fault.name.to_owned(), victim });
+    }
+
+    /// Does something to brokers, all at once.
+    async fn to_brokers(&self, victims: &[usize], how: How, lasts: Duration) {
+        let brokers = self.brokers.expect("faults of brokers are chosen where there are three");
+        for broker in victims {
+            match how {
+                How::Killed(..) => brokers.kill(*broker).await,
+                How::Stopped(..) => brokers.stop(*broker).await,
+                How::Frozen(..) | How::Cut(..) => brokers.freeze(*broker).await,
+            }
+        }
+        tokio::time::sleep(lasts).await;
+        match how {
+            How::Killed(..) | How::Stopped(..) => brokers.restart_all().await,
+            How::Frozen(..) | How::Cut(..) => {
+                for broker in victims {
+                    brokers.thaw(*broker).await;
+                }
+            }
+        }
     }
 }
 
@@ -249,8 +334,10 @@ mod tests {
 
     #[test]
     fn faults_are_found_by_name_and_none_is_none() {
-        assert_eq!(named("consumer-killed backup-killed").unwrap().len(), 2);
-        assert!(named("none").unwrap().is_empty());
-        assert!(named("meteor").is_err());
+        assert_eq!(named("consumer-killed backup-killed", false).unwrap().len(), 2);
+        assert_eq!(named("consumer-killed broker-killed", true).unwrap().len(), 2);
+        assert!(named("none", false).unwrap().is_empty());
+        assert!(named("meteor", true).is_err());
+        assert!(named("broker-killed", false).is_err() && named("kafka-killed", true).is_err());
     }
 }

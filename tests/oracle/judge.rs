@@ -4,6 +4,7 @@
 //! all others leave no choice.
 
 mod ledgered;
+mod letters;
 mod sides;
 mod system;
 
@@ -79,8 +80,12 @@ pub fn judge(histories: &Histories, seen: &Seen, reconciled: bool) -> Vec<Violat
         violations.extend(ledgered::unwritten(histories, seen, side, name));
     }
     violations.extend(ledgered::log_unwritten(histories, seen));
-    violations.extend(sides::versions(seen, &backup));
-    violations.extend(system::dead_letters(seen));
+    violations.extend(
+        sides::versions(seen, &backup)
+            .into_iter()
+            .filter(|violation| !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, key))),
+    );
+    violations.extend(letters::without_reason(seen));
     violations.extend(system::offsets(seen));
     if reconciled {
         violations.extend(system::unsettled(seen));
@@ -95,6 +100,7 @@ pub fn differences(seen: &Seen, reconciled: bool) -> Vec<Violation> {
     let excused = |id: &str| !reconciled && seen.open.values().flatten().any(|open| open == id);
     let mut found = sides::documents(&primary, &backup);
     found.retain(|violation| !violation.document.as_ref().is_some_and(|key| excused(&key.id)));
+    found.retain(|violation| !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, key)));
     if reconciled || seen.open.is_empty() {
         found.extend(sides::fields(&seen.primary, &seen.backup));
     }

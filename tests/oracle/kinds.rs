@@ -3,6 +3,7 @@
 mod body;
 pub mod late;
 mod plain;
+mod size;
 mod through;
 mod update;
 mod version;
@@ -81,6 +82,9 @@ pub static KINDS: &[Kind] = &[
     kind("pipeline", 4, Bulks::Mixed, through::pipeline),
     kind("default-pipeline", 4, Bulks::Mixed, through::default_pipeline),
     kind("turned", 4, Bulks::Mixed, through::turned),
+    kind("large", 1, Bulks::Mixed, size::large),
+    kind("update-large", 1, Bulks::Mixed, size::update),
+    kind("misfit", 1, Bulks::Mixed, plain::misfit),
 ];
 
 /// What a kind makes its operations with.

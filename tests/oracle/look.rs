@@ -15,7 +15,8 @@ use understudy_tests::{Record, Stage};
 use crate::{
     history::Histories,
     ledger::Entry,
-    seen::{Seen, Shards},
+    seen::{Letter, Seen, Shards},
+    world::{MAPPED_BY_HAND, PICKY},
 };
 
 /// Everything the judge needs.
@@ -25,7 +26,7 @@ use crate::{
 pub async fn everything(stage: &Stage, entries: &[Entry], ticket_lifetime: Duration) -> anyhow::Result<Seen> {
     let mut seen = Seen { shards: shards(stage, entries).await?, ..sides(stage).await? };
     (seen.log, seen.unreadable) = effects::of(&records(stage, "target.backup").await?, ticket_lifetime);
-    seen.dead = records(stage, "dead.backup").await?.iter().map(shown).collect();
+    seen.dead = dead_letters(stage).await?;
     seen.open = open_intents(stage).await?;
     seen.offsets = offsets(stage).await?;
     Ok(seen)
@@ -37,7 +38,11 @@ pub async fn everything(stage: &Stage, entries: &[Entry], ticket_lifetime: Durat
 /// When one does not answer.
 pub async fn sides(stage: &Stage) -> anyhow::Result<Seen> {
     let primary = clusters::side(&stage.primary(), &stage.index("*")).await.context("primary")?;
-    let backup = clusters::side(&stage.backup(), &stage.index("*")).await.context("backup")?;
+    let mut backup = clusters::side(&stage.backup(), &stage.index("*")).await.context("backup")?;
+    // The one field that was mapped there by hand, and is no concern of whoever replicates.
+    if let Some(fields) = backup.fields.get_mut(&stage.index(PICKY)) {
+        fields.remove(MAPPED_BY_HAND);
+    }
     Ok(Seen { primary, backup, ..Seen::default() })
 }
 
@@ -106,7 +111,21 @@ async fn records(stage: &Stage, topic: &str) -> anyhow::Result<Vec<Record>> {
     stage.kafka().records(&stage.topic(topic)).await.with_context(|| topic.to_owned())
 }
 
-fn shown(record: &Record) -> String {
+/// Dead letters that stand in their topic: whoever decides upon one deletes it.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub async fn dead_letters(stage: &Stage) -> anyhow::Result<Vec<Letter>> {
+    Ok(records(stage, "dead.backup").await?.iter().map(letter).collect())
+}
+
+fn letter(record: &Record) -> Letter {
     let (partition, offset) = (record.partition, record.offset);
-    format!("partition {partition}, offset {offset}: {:?} {}", record.headers, record.text())
+    let header = |name: &str| record.headers.get(name).cloned().unwrap_or_default();
+    Letter {
+        effect: effects::of_letter(record),
+        status: header("understudy-dead-status"),
+        error: header("understudy-dead-type"),
+        shown: format!("partition {partition}, offset {offset}: {:?} {}", record.headers, record.text()),
+    }
 }

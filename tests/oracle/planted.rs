@@ -48,13 +48,18 @@ pub static PLANTED: &[Planted] = &[
 ];
 
 impl Planted {
+    /// The bug alone, for a run that has a scene of its own.
+    pub fn without_scene(&self) -> Self {
+        Self { frozen: None, set: None, ..*self }
+    }
+
     /// The settings of its run: nothing that would only blur what it shows.
     pub fn settings(&self, settings: &Settings) -> Settings {
         let known = "the table names what there is";
         let kinds: Vec<&'static Kind> = kinds::named(self.kinds).expect(known);
-        let faults: Vec<&'static Fault> = faults::named(self.faults).expect(known);
+        let faults: Vec<&'static Fault> = faults::named(self.faults, false).expect(known);
         let load = Duration::from_secs(self.seconds);
-        Settings { kinds, faults, load, fakes: false, planted: Vec::new(), ..settings.clone() }
+        Settings { kinds, faults, load, fakes: false, three_brokers: false, planted: Vec::new(), ..settings.clone() }
     }
 }
 

@@ -120,8 +120,8 @@ fn story(text: &mut String, key: &DocumentKey, entries: &[Entry], histories: &Hi
     for (request, _) in seen.open.iter().filter(|(_, ids)| ids.contains(&key.id)) {
         let _ = writeln!(text, "  request {request} has an open intent for this id");
     }
-    for dead in seen.dead.iter().filter(|dead| dead.contains(&key.id) && dead.contains(&key.index)) {
-        let _ = writeln!(text, "  dead letter: {}", short(dead));
+    for dead in seen.dead.iter().filter(|dead| dead.effect.as_ref().is_none_or(|effect| is_of(key, effect, seen))) {
+        let _ = writeln!(text, "  dead letter: {}", short(&dead.shown));
     }
 }
 

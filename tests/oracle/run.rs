@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::time::Instant;
-use understudy_tests::{Process, Servers, Stage};
+use understudy_tests::{Brokers, Process, Servers, Stage, eventually};
 
 use crate::{
     aside::Aside,
@@ -24,7 +24,7 @@ use crate::{
     report::{self, Times, say},
     scene,
     seen::Seen,
-    settings::{self, Settings, TICKET_LIFETIME},
+    settings::{self, Settings},
     settle::{self, settled},
     tamper::Tamper,
     world::World,
@@ -35,6 +35,7 @@ use crate::{
 pub struct Run {
     seed: u64,
     reconciled: bool,
+    ticket_lifetime: Duration,
     /// How long it may take to come to rest.
     patience: Duration,
     folder: PathBuf,
@@ -46,6 +47,8 @@ pub struct Run {
     violations: Vec<Violation>,
     times: Times,
     _fakes: Option<Fakes>,
+    /// They outlive the stage, which takes its topics away.
+    _brokers: Option<Brokers>,
 }
 
 /// What a run came to.
@@ -60,6 +63,8 @@ pub struct Verdict {
 const SHOWN_BY: Duration = Duration::from_secs(30);
 /// How long a fresh write may take to be acknowledged once all is well.
 const FRESH: Duration = Duration::from_secs(15);
+/// How long servers may take to show themselves.
+const SEEN: Duration = Duration::from_secs(30);
 
 impl Run {
     /// Load and faults from a seed, until everything has settled.
@@ -77,7 +82,14 @@ impl Run {
     ) -> Self {
         let folder = Settings::folder(seed);
         let begun = Instant::now();
-        let mut stage = settings::stage(seed);
+        let mut stage = settings::stage(seed, settings.ticket_lifetime);
+        let brokers = if settings.three_brokers { Some(Brokers::start().await) } else { None };
+        if let Some(brokers) = &brokers {
+            stage = stage
+                .with_brokers(&brokers.addresses())
+                .set("kafka.replication_factor", 3)
+                .set("kafka.min_insync_replicas", 2);
+        }
         if links::can_be_cut() {
             stage = stage.with_groups();
         }
@@ -93,6 +105,9 @@ impl Run {
         let world = Arc::new(World::make(&stage).await);
         let mut gateways = vec![stage.gateway().await, stage.gateway().await];
         let mut consumers = vec![stage.consumer().await, stage.consumer().await];
+        if settings.kinds.iter().any(|kind| kind.name == "misfit") {
+            scene::of_a_field_mapped_by_hand(&stage, &world, &folder, &gateways).await;
+        }
         let (mut times, loaded) = (Times { start: begun.elapsed(), ..Times::default() }, Instant::now());
 
         let end = loaded + settings.load;
@@ -102,8 +117,17 @@ impl Run {
         let of_fakes = fakes.as_ref().map(Fakes::addresses);
         let (primary, backup) =
             of_fakes.unwrap_or_else(|| (stage.primary().base().into(), stage.backup().base().into()));
-        let ports = Ports::of(&stage.stack().address("kafka"), &primary, &backup);
-        let done = faults::sabotage(seed, servers, ports, faults, (&mut gateways, &mut consumers), end).await;
+        let ports = Ports::of(stage.kafka().bootstrap(), &primary, &backup);
+        let done = faults::sabotage(
+            seed,
+            (servers, brokers.as_ref()),
+            &stage,
+            ports,
+            faults,
+            (&mut gateways, &mut consumers),
+            end,
+        )
+        .await;
         writers.ended().await;
         aside.ended().await;
         fakes.iter().for_each(Fakes::off);
@@ -119,6 +143,7 @@ impl Run {
         let mut run = Self {
             seed,
             reconciled,
+            ticket_lifetime: settings.ticket_lifetime,
             patience,
             folder,
             stage,
@@ -129,6 +154,7 @@ impl Run {
             violations,
             times,
             _fakes: fakes,
+            _brokers: brokers,
         };
         run.settle().await;
         run
@@ -162,6 +188,40 @@ impl Run {
             }
         }
         self.times.judge += begun.elapsed();
+        self.settle().await;
+    }
+
+    /// Judges while dead letters lie about, which must explain what differs; then the backup takes what it refused, and they
+    /// are redriven. None is left, and from now on none explains anything.
+    pub async fn redrive(&mut self) {
+        let entries = self.entries();
+        let seen = self.seen(&entries).await;
+        if seen.dead.is_empty() {
+            return;
+        }
+        let explained = judge(&Histories::of(&entries, &seen.shards), &seen, self.reconciled);
+        self.violations.extend(explained);
+        let begun = Instant::now();
+        self.world.map_by_hand(&self.stage, true).await;
+        let output = self.stage.run("understudy", &["dead-letters", "redrive", "--all"]).await;
+        let said = String::from_utf8_lossy(&output.stdout);
+        say(&format!("  {} dead letters: {}", seen.dead.len(), said.lines().next().unwrap_or_default()));
+        let left = async || look::dead_letters(&self.stage).await;
+        let left = eventually(SEEN, "dead letters are seen", left).await;
+        if !output.status.success() || !left.is_empty() {
+            let says = format!("{} letters are left after a redrive: {output:?}", left.len());
+            self.violations.push(Violation::of_system(Rule::DeadLetter, says));
+        }
+        self.times.settle += begun.elapsed();
+        self.settle().await;
+    }
+
+    /// Has everything that was ever published applied once more, to a backup that was restarted, while a gateway stands still
+    /// with a write in hand.
+    pub async fn apply_again(&mut self, servers: &Servers) {
+        let consumers = &mut self.consumers;
+        scene::of_a_log_applied_again(&self.stage, servers, &self.world, &self.folder, (&self.gateways, consumers))
+            .await;
         self.settle().await;
     }
 
@@ -225,8 +285,9 @@ impl Run {
     }
 
     async fn seen(&self, entries: &[Entry]) -> Seen {
-        let seen = look::everything(&self.stage, entries, TICKET_LIFETIME).await;
-        seen.unwrap_or_else(|error| panic!("{error:#}"))
+        // Leaders may still move from broker to broker, and a look finds none.
+        let look = async || look::everything(&self.stage, entries, self.ticket_lifetime).await;
+        eventually(SEEN, "everything is seen", look).await
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Seen {
     pub log: Vec<Published>,
     /// Records of the target's topic that cannot be read as effects.
     pub unreadable: Vec<String>,
-    /// Dead letters, as far as a reader needs them.
-    pub dead: Vec<String>,
+    /// Dead letters upon which nobody has decided.
+    pub dead: Vec<Letter>,
     /// Intents that are not settled, and the ids of their documents.
     pub open: BTreeMap<String, Vec<String>>,
     /// For each partition what is committed, and where it ends.
@@ -86,6 +86,19 @@ pub struct Published {
     pub reference: bool,
     /// Whether it came too late after its ticket to count.
     pub void: bool,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Letter {
+    /// The effect that the target refused, where it can be read as one.
+    pub effect: Option<Published>,
+    /// Status of the refusal.
+    pub status: String,
+    /// Type of the error that the target named.
+    pub error: String,
+    /// All of it, for a reader.
+    pub shown: String,
 }
 
 /// A document: in one shard an id is one document, whatever its routing.

@@ -32,14 +32,18 @@ pub struct Settings {
     pub fakes: bool,
     /// `FORGETFUL=no`: the backup remembers its deletes.
     pub forgetful: bool,
+    /// `BROKERS=3`: Kafka has three brokers, of which some die.
+    pub three_brokers: bool,
+    /// How long an effect counts after its ticket.
+    pub ticket_lifetime: Duration,
     /// `PLANTED=no-window,…` or `all`: bugs that are planted one after another, and must be found.
     pub planted: Vec<&'static Planted>,
     /// `JUDGE=target/oracle/seed-7`: judges the files of an earlier run, and runs nothing.
     pub judge: Option<PathBuf>,
 }
 
-/// How long an effect counts after its ticket. Short, as are all times of a run, so that it settles soon.
-pub const TICKET_LIFETIME: Duration = Duration::from_secs(12);
+/// Short, as are all times of a run, so that it settles soon.
+const TICKET_LIFETIME: Duration = Duration::from_secs(12);
 /// How long a request may linger in a cluster: nothing may be frozen for longer than this that holds requests.
 pub const LINGER: Duration = Duration::from_secs(8);
 
@@ -51,8 +55,13 @@ impl Settings {
     pub fn from_environment() -> Self {
         let seeds = text("SEEDS").or_else(|| text("SEED")).unwrap_or_else(|| "1".to_owned());
         let kinds = text("KINDS").map(|names| kinds::named(&names).unwrap_or_else(|error| panic!("KINDS: {error}")));
-        let faults =
-            text("FAULTS").map(|names| faults::named(&names).unwrap_or_else(|error| panic!("FAULTS: {error}")));
+        let three_brokers = text("BROKERS").is_some_and(|brokers| match brokers.as_str() {
+            "1" => false,
+            "3" => true,
+            _ => panic!("BROKERS is [{brokers}], and may be 1 or 3"),
+        });
+        let faults = text("FAULTS")
+            .map(|names| faults::named(&names, three_brokers).unwrap_or_else(|error| panic!("FAULTS: {error}")));
         Self {
             seeds: seeds.split([',', ' ']).filter(|seed| !seed.is_empty()).map(|seed| number("SEED", seed)).collect(),
             load: Duration::from_secs(match (text("MINUTES"), text("SECONDS_OF_LOAD")) {
@@ -62,11 +71,13 @@ impl Settings {
             }),
             writers: text("WRITERS").map_or(10, |writers| number("WRITERS", &writers)),
             kinds: kinds.unwrap_or_else(|| KINDS.iter().collect()),
-            faults: faults.unwrap_or_else(faults::possible),
+            faults: faults.unwrap_or_else(|| faults::possible(three_brokers)),
             tamper: text("TAMPER").map(|name| Tamper::named(&name).unwrap_or_else(|error| panic!("TAMPER: {error}"))),
             reconciled: text("RECONCILER").is_none_or(|reconciler| reconciler != "no"),
             fakes: text("FAKES").is_none_or(|fakes| fakes != "no"),
             forgetful: text("FORGETFUL").is_none_or(|forgetful| forgetful != "no"),
+            three_brokers,
+            ticket_lifetime: TICKET_LIFETIME,
             planted: text("PLANTED").map_or_else(Vec::new, |names| {
                 planted::named(&names).unwrap_or_else(|error| panic!("PLANTED: {error}"))
             }),
@@ -88,7 +99,7 @@ impl Settings {
 }
 
 /// A stage with short times.
-pub fn stage(seed: u64) -> Stage {
+pub fn stage(seed: u64, ticket_lifetime: Duration) -> Stage {
     let seconds = |duration: Duration| format!("{}s", duration.as_secs());
     Stage::new(&format!("oracle {seed}"))
         .set("kafka.partitions", 4)
@@ -97,7 +108,7 @@ pub fn stage(seed: u64) -> Stage {
         .set("gateway.publish_timeout", "4s")
         .set("consumer.target_timeout", "5s")
         .set("consumer.reconcile_after", "2s")
-        .set("protocol.ticket_lifetime", seconds(TICKET_LIFETIME))
+        .set("protocol.ticket_lifetime", seconds(ticket_lifetime))
         .set("protocol.clock_skew", "1s")
         .set("protocol.linger", seconds(LINGER))
         .set("protocol.stale_primary", "8s")

@@ -40,7 +40,8 @@ async fn look_once(stage: &Stage, shards: &Shards, reconciled: bool) -> Result<(
             return Err(format!("partition {partition} is committed to {committed} and ends at {end}"));
         }
     }
-    let seen = Seen { open, shards: shards.clone(), ..look::sides(stage).await.map_err(text)? };
+    let dead = look::dead_letters(stage).await.map_err(text)?;
+    let seen = Seen { open, dead, shards: shards.clone(), ..look::sides(stage).await.map_err(text)? };
     match differences(&seen, reconciled).as_slice() {
         [] => Ok(()),
         [first, ..] => Err(format!("both sides differ: {first}")),

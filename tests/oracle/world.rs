@@ -29,6 +29,8 @@ pub struct World {
     pub piped: String,
     /// Has a default pipeline now and then.
     pub turned: String,
+    /// The primary takes anything as its field `o.x`, the backup only numbers: somebody mapped it there by hand.
+    pub picky: String,
     /// An alias of two indices that writes to `spread`.
     pub alias: String,
     /// An alias of `spread` that gives routing to what is written through it.
@@ -38,6 +40,7 @@ pub struct World {
     known: Mutex<HashMap<Named, (u64, u64)>>,
     clock: AtomicU64,
     brief: AtomicU64,
+    large: AtomicU64,
 }
 
 /// Index, id and routing.
@@ -45,6 +48,11 @@ type Named = (String, String, Option<String>);
 
 /// What the routed alias gives.
 pub const ALIAS_ROUTING: &str = "r1";
+
+/// What the picky index is called, and the field that only the backup has: known to whoever looks.
+pub const PICKY: &str = "picky";
+/// See [`PICKY`].
+pub const MAPPED_BY_HAND: &str = "o.x";
 
 impl World {
     /// Makes it on the primary.
@@ -57,12 +65,14 @@ impl World {
             mixed: stage.index("mixed"),
             piped: stage.index("piped"),
             turned: stage.index("turned"),
+            picky: stage.index(PICKY),
             alias: stage.index("alias"),
             routed_alias: stage.index("routed-alias"),
             pipelines: [stage.index("marks"), stage.index("counts")],
             known: Mutex::default(),
             clock: AtomicU64::new(1_000),
             brief: AtomicU64::new(0),
+            large: AtomicU64::new(0),
         };
         let primary = stage.primary();
         let [marks, counts] = &world.pipelines;
@@ -78,6 +88,7 @@ impl World {
             (&world.versions, 1, json!({"index.gc_deletes": "500ms"})),
             (&world.mixed, 1, json!({"index.gc_deletes": "500ms"})),
             (&world.turned, 1, json!({})),
+            (&world.picky, 1, json!({})),
             (&world.piped, 1, json!({"index.default_pipeline": marks})),
         ] {
             let mut settings = json!({"index.number_of_shards": shards, "index.number_of_replicas": 0});
@@ -86,6 +97,7 @@ impl World {
             }
             let mappings = json!({"properties": {
                 "w": {"type": "keyword"}, "n": {"type": "long"}, "raw": {"type": "object", "enabled": false},
+                "o": {"dynamic": false, "properties": {"y": {"type": "long"}}},
             }});
             put(&primary, &format!("/{index}"), &json!({"settings": settings, "mappings": mappings})).await;
         }
@@ -125,6 +137,19 @@ impl World {
     pub fn brief_id(&self) -> String {
         const WRITES: u64 = 5;
         format!("brief-{}", self.brief.fetch_add(1, Ordering::Relaxed) / WRITES)
+    }
+
+    /// Whether there may be one more large document in this run.
+    pub fn one_more_large(&self) -> bool {
+        const MOST: u64 = 60;
+        self.large.fetch_add(1, Ordering::Relaxed) < MOST
+    }
+
+    /// Maps the field `o.x` of the picky index on the backup, which has the index by now.
+    pub async fn map_by_hand(&self, stage: &Stage, ignore_malformed: bool) {
+        let field = json!({"type": "long", "ignore_malformed": ignore_malformed});
+        let body = json!({"properties": {"o": {"properties": {"x": field}}}});
+        put(&stage.backup(), &format!("/{}/_mapping", self.picky), &body).await;
     }
 
     /// The next version of clients.

@@ -8,6 +8,10 @@ pub struct Brokers {
     stack: Stack,
 }
 
+/// A broker that is back leads its partitions again after a few seconds, under whatever load there is; by default the
+/// controller looks every five minutes.
+const LEADERS: &str = "leader.imbalance.check.interval.seconds=3\nleader.imbalance.per.broker.percentage=0\n";
+
 const PARTS: [&str; 3] = ["kafka", "kafka-2", "kafka-3"];
 
 impl Brokers {
@@ -19,7 +23,13 @@ impl Brokers {
         let shared = Stack::of_tests();
         let name = format!("{}-brokers", shared.run().file_name().unwrap_or_default().to_string_lossy());
         let run = shared.run().with_file_name(name);
-        let stack = Stack::at(run).with("PORTS", "free").with("KAFKA_BROKERS", "3");
+        std::fs::create_dir_all(&run).unwrap_or_else(|error| panic!("{}: {error}", run.display()));
+        let properties = run.join("leaders.properties");
+        std::fs::write(&properties, LEADERS).unwrap_or_else(|error| panic!("{}: {error}", properties.display()));
+        let stack = Stack::at(run)
+            .with("PORTS", "free")
+            .with("KAFKA_BROKERS", "3")
+            .with("KAFKA_PROPERTIES", properties.display().to_string());
         let brokers = Self { stack };
         for verb in ["down", "wipe"] {
             brokers.run(verb, &[]).await;
@@ -46,6 +56,30 @@ impl Brokers {
         let pid = part.pid.unwrap_or_else(|| panic!("broker {broker} does not run"));
         self.run("kill", &[self::part(broker)]).await;
         assert!(!process_lives(pid), "broker {broker} (pid {pid}) outlived kill -9");
+    }
+
+    /// Ends it orderly: what it leads is handed to others before it goes.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn stop(&self, broker: usize) {
+        self.run("stop", &[part(broker)]).await;
+    }
+
+    /// Stops its process without ending it (SIGSTOP): connections stand and nobody answers.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn freeze(&self, broker: usize) {
+        self.run("freeze", &[part(broker)]).await;
+    }
+
+    /// Lets it go on (SIGCONT).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub async fn thaw(&self, broker: usize) {
+        self.run("thaw", &[part(broker)]).await;
     }
 
     /// Starts it again; it knows all others that run when this returns.

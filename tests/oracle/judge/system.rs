@@ -22,8 +22,3 @@ pub fn unsettled(seen: &Seen) -> Vec<Violation> {
         .map(|(request, ids)| Violation::of_system(Rule::Unsettled, format!("{request}, of documents {ids:?}")))
         .collect()
 }
-
-/// Nothing that is written here is refused by a target.
-pub fn dead_letters(seen: &Seen) -> Vec<Violation> {
-    seen.dead.iter().map(|letter| Violation::of_system(Rule::DeadLetter, letter.clone())).collect()
-}

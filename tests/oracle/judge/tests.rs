@@ -4,7 +4,7 @@ use super::{Rule, Violation, judge};
 use crate::{
     history::Histories,
     ledger::{Answered, Entry, Item, Leaves, Outcome, Sent, Written},
-    seen::{Document, Published, Seen},
+    seen::{Document, Letter, Published, Seen},
 };
 
 /// A case: writes, and what they left.
@@ -370,8 +370,45 @@ fn the_backup_has_the_versions_of_the_log_where_clients_give_none() {
 }
 
 #[test]
-fn a_dead_letter_has_no_reason_here() {
-    let mut letter = case();
-    letter.seen.dead.push("partition 0, offset 1".into());
-    letter.breaks(&[Rule::DeadLetter]);
+fn a_dead_letter_explains_the_state_that_it_holds_and_nothing_else() {
+    // Of two writes the backup has the first; the second is a dead letter.
+    let refused = |source: &str, error: &str| {
+        let mut case = case().put("1", acknowledged("created", 0)).put("2", acknowledged("updated", 1)).both("1", 0);
+        case.entries.iter_mut().for_each(|entry| {
+            let Entry::Sent(sent) = entry else { return };
+            sent.items.iter_mut().filter(|item| item.w == "2").for_each(|item| item.stored = Some(source.to_owned()));
+        });
+        let there = &mut case.seen.primary.documents[0];
+        (there.source, there.seq_no) = (source.to_owned(), 1);
+        case.seen.backup.documents[0].version = version(0);
+        case.seen.log[1].source = Some(source.to_owned());
+        let (effect, error) = (Some(case.seen.log[1].clone()), error.to_owned());
+        case.seen.dead.push(Letter { effect, status: "400".to_owned(), error, shown: "a letter".to_owned() });
+        case
+    };
+    let (misfit, kind) = (r#"{"w":"2","o":{"x":"text"}}"#, "mapper_parsing_exception");
+    let explained = || refused(misfit, kind);
+    explained().passes();
+    let differs = [Rule::Different, Rule::OtherVersion];
+    let unexplained = [Rule::Different, Rule::OtherVersion, Rule::DeadLetter];
+    refused(r#"{"w":"2","o":{"x":7}}"#, kind).breaks(&unexplained);
+    refused(misfit, "version_conflict_engine_exception").breaks(&unexplained);
+    let mut unreadable = explained();
+    unreadable.seen.dead[0].effect = None;
+    unreadable.breaks(&unexplained);
+    let mut dropped = explained();
+    dropped.seen.dead.clear();
+    dropped.breaks(&differs);
+    // A letter of another document, or of another state of this one.
+    let mut other = explained();
+    other.seen.dead[0].effect.as_mut().unwrap().id = "b".into();
+    other.breaks(&differs);
+    let mut older = explained();
+    older.seen.dead[0].effect.as_mut().unwrap().packed = version(0);
+    older.breaks(&differs);
+    // Nothing is left of it once it was brought.
+    let mut brought = explained();
+    brought.seen.backup.documents[0].source = misfit.to_owned();
+    brought.seen.backup.documents[0].version = version(1);
+    brought.passes();
 }

@@ -44,3 +44,15 @@ pub fn grown(maker: &mut Maker<'_>) -> String {
         maker.w
     )
 }
+
+/// One of a megabyte and a little more.
+pub fn large(maker: &mut Maker<'_>) -> String {
+    let words = usize::try_from(maker.dice.between(100_000, 110_000)).expect("it is small");
+    format!(r#"{{"raw":{{"large":"{}"}},"w":"{}"}}"#, "ten bytes ".repeat(words), maker.w)
+}
+
+/// One with what a target refuses (`World::picky`), one time in four.
+pub fn misfit(maker: &mut Maker<'_>) -> String {
+    let x = if maker.dice.percent(25) { r#""no number""#.to_owned() } else { maker.dice.below(1_000).to_string() };
+    format!(r#"{{"w":"{}","o":{{"x":{x}}}}}"#, maker.w)
+}

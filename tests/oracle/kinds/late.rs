@@ -1,4 +1,4 @@
-//! The writes of the scene with a frozen gateway.
+//! The writes of scenes.
 
 use super::{Bulks, Kind, body, kind};
 use crate::operation::Action;
@@ -17,4 +17,9 @@ pub static LATE_DELETE: Kind = kind("late-delete", 0, Bulks::Never, |maker| {
 pub static BESIDE: Kind = kind("late-beside", 0, Bulks::Never, |maker| {
     let (index, source) = (maker.world.single.clone(), body::plain(maker));
     maker.operation(Action::Index, &index, Some("beside".to_owned())).storing(source)
+});
+/// A document that the picky index has before it is picky.
+pub static FITS: Kind = kind("fits", 0, Bulks::Never, |maker| {
+    let (index, source) = (maker.world.picky.clone(), body::plain(maker));
+    maker.operation(Action::Index, &index, Some("fits".to_owned())).storing(source)
 });

@@ -74,3 +74,13 @@ pub fn grown(maker: &mut Maker<'_>) -> Operation {
     let source = body::grown(maker);
     maker.operation(Action::Index, &index, Some(id)).storing(source)
 }
+
+/// Into the index whose copy refuses some.
+pub fn misfit(maker: &mut Maker<'_>) -> Operation {
+    let (index, id) = (maker.world.picky.clone(), maker.id());
+    if maker.dice.percent(15) {
+        return maker.operation(Action::Delete, &index, Some(id));
+    }
+    let source = body::misfit(maker);
+    maker.operation(Action::Index, &index, Some(id)).storing(source)
+}

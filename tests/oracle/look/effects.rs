@@ -43,6 +43,15 @@ pub fn of(records: &[Record], ticket_lifetime: Duration) -> (Vec<Published>, Vec
     (effects, unreadable)
 }
 
+/// The one effect of a dead letter, which is as its record was, without the others.
+pub fn of_letter(record: &Record) -> Option<Published> {
+    // Lines are numbered as they were in the whole record.
+    let mut record = record.clone();
+    record.headers.remove("understudy-lines");
+    let mut effects = read(&record, Duration::MAX).ok()?;
+    effects.pop().filter(|_| effects.is_empty())
+}
+
 fn read(record: &Record, ticket_lifetime: Duration) -> anyhow::Result<Vec<Published>> {
     let header = |name: &str| record.headers.get(name).with_context(|| format!("no header {name}"));
     ensure!(header("understudy-kind")? == "effects", "it is no record of effects");
@@ -74,7 +83,7 @@ fn read(record: &Record, ticket_lifetime: Duration) -> anyhow::Result<Vec<Publis
             observed: line.is_some_and(|line| line.observed),
             reference: line.is_some_and(|line| line.reference),
             source: source.map(str::to_owned),
-            void: record.timestamp - ticket >= i64::try_from(ticket_lifetime.as_millis())?,
+            void: record.timestamp - ticket >= i64::try_from(ticket_lifetime.as_millis()).unwrap_or(i64::MAX),
         });
     }
     Ok(effects)
