@@ -96,7 +96,7 @@ simulate-rules: prerequisites ## every rule of the protocol switched off: how ma
 soak: prerequisites ## 20 minutes of 70 % of what a gateway takes, beside clients that misbehave: SECONDS_OF_SOAK=1200
 	@SECONDS_OF_SOAK="$${SECONDS_OF_SOAK:-1200}" tests/run --test soak -- --nocapture
 
-bench: prerequisites ## what it costs, against nginx and against doing without: ROWS="a d", SHORT=1
+bench: prerequisites ## what it costs, against nginx and against doing without: ROWS="a d", SHORT=1, SETTINGS=
 	@deploy/local/prerequisites.sh bench
 	@tests/bench/run $(ROWS)
 

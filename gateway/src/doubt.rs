@@ -143,7 +143,7 @@ async fn look(observer: &impl Look, epoch: u64, wanted: Vec<Wanted>, resolved: &
     let mut elsewhere = Vec::new();
     for ((key, written), found) in wanted.into_iter().zip(observation.found) {
         let is_it = match (&found, written) {
-            (_, None | Some(Written::Here)) => true,
+            (_, None | Some(Written::Here | Written::Perhaps)) => true,
             (Observed::Effect(effect), Some(Written::Put(seq_no))) => {
                 effect.state != DocumentState::Deleted && effect.version.seq_no() == seq_no
             }
@@ -165,14 +165,17 @@ async fn look(observer: &impl Look, epoch: u64, wanted: Vec<Wanted>, resolved: &
         if let Some(shards) = observation.shards.get(&key.index).filter(|_| !is_it) {
             elsewhere.extend(other_shards(&key, *shards));
         }
-        if let Observed::Effect(effect) = found {
-            resolved.effects.push(effect);
+        match found {
+            Observed::Effect(effect) if written == Some(Written::Perhaps) && effect.state == DocumentState::Deleted => {
+            }
+            Observed::Effect(effect) => resolved.effects.push(effect),
+            Observed::Nothing | Observed::Unknown(_) => {}
         }
     }
     merge_or_doubt(resolved, observation.indices);
     if let Err(reason) = look_elsewhere(observer, epoch, &elsewhere, resolved).await {
         resolved.unknown = Some(reason);
-        again.extend(elsewhere.into_iter().map(|key| (key, None)));
+        again.extend(elsewhere.into_iter().map(|key| (key, Some(Written::Perhaps))));
     }
     again
 }
@@ -240,6 +243,8 @@ fn other_shards(key: &DocumentKey, shards: ShardLayout) -> impl Iterator<Item = 
 
 #[cfg(test)]
 mod tests {
+    use understudy_common::version::PackedVersion;
+
     use super::*;
 
     #[test]
@@ -255,6 +260,46 @@ mod tests {
         assert_eq!(merge(&mut known, one("a", 4)), None);
         assert_eq!(known["i"].mapping, 5);
         assert_eq!(merge(&mut known, one("b", 1)), Some("i".into()));
+    }
+
+    /// A primary that has none of the documents, and tells so of a document's other shards at the second time.
+    #[derive(Default)]
+    struct Absent {
+        asked: std::cell::Cell<usize>,
+    }
+
+    impl Look for Absent {
+        async fn observe(&self, epoch: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+            self.asked.set(self.asked.get() + 1);
+            if self.asked.get() == 2 {
+                return Err(CallError::NotSent { cluster: "primary".into(), reason: "away".into() });
+            }
+            let version = PackedVersion::pack(epoch, 1, 9).unwrap();
+            let found =
+                |key: &DocumentKey| Observed::Effect(Effect::claimed(key.clone(), version, DocumentState::Deleted));
+            let shards = BTreeMap::from([(Arc::from("i"), ShardLayout { number: 3, routing: 768, partition: 1 })]);
+            Ok(Observation { found: keys.iter().map(found).collect(), shards, ..Observation::default() })
+        }
+
+        async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<Routed>>, String> {
+            Ok(vec![None; keys.len()])
+        }
+
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+
+        async fn sleep(&self, _: Duration) {}
+    }
+
+    #[tokio::test]
+    async fn that_a_document_is_not_in_other_shards_is_not_published() {
+        let key = DocumentKey { index: "i".into(), id: "7".into(), routing: None };
+        let doubtful = Doubtful { key: key.clone(), reason: String::new(), written: Some(Written::Put(5)) };
+        let absent = Absent::default();
+        let resolved = resolve(&absent, 1, &[doubtful]).await;
+        assert_eq!((absent.asked.get(), resolved.unknown), (3, None));
+        assert_eq!(resolved.effects.iter().map(|effect| &effect.key).collect::<Vec<_>>(), [&key]);
     }
 
     /// A primary whose master does not show the index.

@@ -15,7 +15,7 @@ use understudy_tests::{Record, Stage};
 use crate::{
     history::Histories,
     ledger::Entry,
-    seen::{Letter, Seen, Shards},
+    seen::{Letter, Published, Seen, Shards},
     world::{MAPPED_BY_HAND, PICKY},
 };
 
@@ -24,8 +24,9 @@ use crate::{
 /// # Errors
 /// When somebody does not answer.
 pub async fn everything(stage: &Stage, entries: &[Entry], ticket_lifetime: Duration) -> anyhow::Result<Seen> {
-    let mut seen = Seen { shards: shards(stage, entries).await?, ..sides(stage).await? };
-    (seen.log, seen.unreadable) = effects::of(&records(stage, "target.backup").await?, ticket_lifetime);
+    let (log, unreadable) = effects::of(&records(stage, "target.backup").await?, ticket_lifetime);
+    let shards = shards(stage, entries, &log).await?;
+    let mut seen = Seen { shards, log, unreadable, ..sides(stage).await? };
     seen.dead = dead_letters(stage).await?;
     seen.open = open_intents(stage).await?;
     seen.offsets = offsets(stage).await?;
@@ -46,11 +47,11 @@ pub async fn sides(stage: &Stage) -> anyhow::Result<Seen> {
     Ok(Seen { primary, backup, ..Seen::default() })
 }
 
-/// The shard of every routing of the ledger, as the primary tells.
+/// The shard of every routing of the ledger and of the log, as the primary tells.
 ///
 /// # Errors
 /// When it does not answer.
-pub async fn shards(stage: &Stage, entries: &[Entry]) -> anyhow::Result<Shards> {
+pub async fn shards(stage: &Stage, entries: &[Entry], log: &[Published]) -> anyhow::Result<Shards> {
     let mut routings: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for attempt in Histories::of(entries, &Shards::default()).all() {
         let item = &attempt.item;
@@ -58,6 +59,10 @@ pub async fn shards(stage: &Stage, entries: &[Entry]) -> anyhow::Result<Shards> 
             let by = item.routing.as_ref().unwrap_or(id).clone();
             routings.entry((item.index.clone(), id.clone())).or_default().insert(by);
         }
+    }
+    for effect in log {
+        let by = effect.routing.as_ref().unwrap_or(&effect.id).clone();
+        routings.entry((effect.index.clone(), effect.id.clone())).or_default().insert(by);
     }
     // Where an id has one routing it is one document, and it does not matter where.
     let mut wanted: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();

@@ -58,6 +58,9 @@ pub enum Written {
     Put(u64),
     /// It was put where it is looked for, or deleted.
     Here,
+    /// It was put, and nobody knows under which routing: perhaps where it is looked for. When it is not there, that says
+    /// nothing.
+    Perhaps,
 }
 
 /// Refuses what is known not to be replicable before anything is written.
