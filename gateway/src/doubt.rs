@@ -112,7 +112,12 @@ pub async fn resolve(observer: &impl Look, epoch: u64, doubtful: &[Doubtful]) ->
     for chunk in doubtful.chunks(DOCUMENTS) {
         let mut waiting: Vec<Wanted> = chunk.iter().map(|doubtful| (doubtful.key.clone(), doubtful.written)).collect();
         loop {
-            waiting = look(observer, epoch, waiting, &mut resolved).await;
+            let mut again = Vec::new();
+            // Other shards of the same documents may have come to be waited for.
+            for some in waiting.chunks(DOCUMENTS) {
+                again.extend(look(observer, epoch, some.to_vec(), &mut resolved).await);
+            }
+            waiting = again;
             if waiting.is_empty() {
                 break;
             }
@@ -270,6 +275,7 @@ mod tests {
 
     impl Look for Absent {
         async fn observe(&self, epoch: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+            assert!(keys.len() <= DOCUMENTS);
             self.asked.set(self.asked.get() + 1);
             if self.asked.get() == 2 {
                 return Err(CallError::NotSent { cluster: "primary".into(), reason: "away".into() });
@@ -300,6 +306,21 @@ mod tests {
         let resolved = resolve(&absent, 1, &[doubtful]).await;
         assert_eq!((absent.asked.get(), resolved.unknown), (3, None));
         assert_eq!(resolved.effects.iter().map(|effect| &effect.key).collect::<Vec<_>>(), [&key]);
+    }
+
+    #[tokio::test]
+    async fn no_look_asks_for_more_than_it_may() {
+        let doubtful = |id: usize| Doubtful {
+            key: DocumentKey { index: "i".into(), id: id.to_string().into(), routing: None },
+            reason: String::new(),
+            written: Some(Written::Put(5)),
+        };
+        let doubtful: Vec<Doubtful> = (0..DOCUMENTS).map(doubtful).collect();
+        let absent = Absent::default();
+        let resolved = resolve(&absent, 1, &doubtful).await;
+        // One look, one that fails, and each document in two other shards.
+        assert_eq!((absent.asked.get(), resolved.unknown), (4, None));
+        assert_eq!(resolved.effects.len(), DOCUMENTS);
     }
 
     /// A primary whose master does not show the index.
