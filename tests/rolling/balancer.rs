@@ -69,9 +69,9 @@ impl Balancer {
         Http::new(&self.http)
     }
 
-    /// A client of the Service: each connection goes to one of its endpoints.
-    pub fn service(&self) -> Http {
-        Http::new(&self.service)
+    /// Where the Service listens: each connection goes to one of its endpoints.
+    pub fn service(&self) -> &str {
+        &self.service
     }
 
     /// Where the load balancer listens.

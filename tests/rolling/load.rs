@@ -22,13 +22,15 @@ use crate::{balancer::Balancer, ledger::Ledger};
 enum Way {
     /// Keeps it, and has always something to send.
     Kept,
+    /// The same in HTTP/2.
+    Http2,
     /// Makes a new one for each request.
     Fresh,
     /// Keeps it, and rests between two requests, also for longer than a gateway announces that it goes.
     Resting,
 }
 
-const WAYS: [Way; 4] = [Way::Kept, Way::Kept, Way::Fresh, Way::Resting];
+const WAYS: [Way; 5] = [Way::Kept, Way::Kept, Way::Http2, Way::Fresh, Way::Resting];
 /// Between two requests of a client: an application has something else to do, and so has the machine.
 const PAUSE: Duration = Duration::from_millis(15);
 /// One after the other: whoever rests for the first hears of a gateway that goes; for the second, finds it gone.
@@ -87,8 +89,9 @@ impl Load {
         });
         let mut tasks = JoinSet::new();
         for way in WAYS {
-            for (entrance, http) in [("balancer", balancer.http()), ("service", balancer.service())] {
+            for (entrance, address) in [("balancer", balancer.address()), ("service", balancer.service())] {
                 let shared = shared.clone();
+                let http = if way == Way::Http2 { Http::http2(address) } else { Http::new(address) };
                 tasks.spawn(async move { Client { http, way, entrance, shared }.work().await });
             }
         }
@@ -215,6 +218,7 @@ impl Client {
     fn kind(&self) -> &'static str {
         match self.way {
             Way::Kept => "kept",
+            Way::Http2 => "HTTP/2",
             Way::Fresh => "fresh",
             Way::Resting => "resting",
         }

@@ -140,6 +140,10 @@ async fn under_load(table: &mut Table) {
         "none fails",
         failures.is_empty(),
     );
+    if full() {
+        let load = Load::start(&balancer, &index, &ledger, &numbers);
+        gateway_dies(&mut gateways, load, table).await;
+    }
     nothing_is_lost(&stage, &index, &ledger, table).await;
 }
 
@@ -261,8 +265,24 @@ async fn large_bulk(
     table.row(&what, measured, "answered in full, exit 0", holds);
 }
 
+/// A fault that clients cannot but notice, so that they are known to notice.
+async fn gateway_dies(gateways: &mut Gateways<'_>, load: Load, table: &mut Table) {
+    load.more(BETWEEN).await;
+    let name = gateways.pods()[0].name().to_owned();
+    let mut pod = gateways.take(&name);
+    // What is under way stays under way.
+    pod.freeze();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    pod.kill();
+    eventually(SOON, "somebody notices", async || load.failed().is_some()).await;
+    let told = load.end().await;
+    let measured = format!("{} of {} failed", told.failures.len(), told.served);
+    table.row("gateway killed (kill -9)", measured, "seen: some fail", !told.failures.is_empty());
+}
+
 /// Everything that was acknowledged is on the primary, and when the lag is gone, on the backup.
 async fn nothing_is_lost(stage: &Stage, index: &str, ledger: &Arc<Ledger>, table: &mut Table) {
+    stage.wait_settled().await;
     stage.wait_drained().await;
     table.row("lag", "0 records", "back to zero", true);
     for (name, side) in [("primary", stage.primary()), ("backup", stage.backup())] {
