@@ -110,7 +110,7 @@ watch-test: prerequisites ## rules, alerts, runbooks and dashboard: promtool, an
 	@tests/run --test watched
 
 # With a heap of which a tenth is more than the largest bulk: Elasticsearch refuses to index more at once.
-rolling-test: prerequisites ## gateways and consumers come and go under load, as in Kubernetes, and nobody notices; FAULT=no-notice
+rolling-test: prerequisites ## gateways and consumers come and go under load, as in Kubernetes, and nobody notices; FAULT=consumer-killed
 	@ROLLING=full ES_HEAP=$${ES_HEAP:-1536m} tests/run --test rolling -- --nocapture
 
 compose-test: build-tests ## docker-compose.yml in a Docker engine of its own: kills, scaling, down and up (needs root)

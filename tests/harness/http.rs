@@ -62,7 +62,8 @@ impl Http {
         Self::with_roots(base, RootCertStore::empty())
     }
 
-    /// A client of an `http` address that speaks HTTP/2 from its first byte.
+    /// A client of an `http` address that speaks HTTP/2 from its first byte. What it had not begun to send when its connection
+    /// was announced to end goes by another one, as every client of HTTP/2 does it.
     #[must_use]
     pub fn http2(base: &str) -> Self {
         Self::made(base, RootCertStore::empty(), true)
@@ -106,7 +107,7 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .retry_canceled_requests(false)
+            .retry_canceled_requests(http2)
             .http2_only(http2)
             .build(connector);
         Self { base: base.trim_end_matches('/').to_owned(), authorization: None, client }

@@ -14,6 +14,8 @@ use tokio::{
 };
 use understudy_tests::{Http, Process, Stage, eventually, free_address, repository};
 
+use crate::Fault;
+
 /// A running haproxy.
 pub struct Balancer {
     child: Child,
@@ -37,13 +39,18 @@ impl Balancer {
         let made = Command::new("bash").args(["-c", script, "-", &http]).current_dir(repository()).output();
         let made = made.expect("bash");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        assert!(String::from_utf8_lossy(&made.stdout).contains(CHECKS), "the stack's checks are others by now");
-        std::fs::write(&stack, made.stdout).expect("the stage's folder can be written");
+        let mut config = String::from_utf8(made.stdout).expect("a text");
+        assert!(config.contains(CHECKS), "the stack's checks are others by now");
+        if Fault::planted() == Some(Fault::NoChecks) {
+            config = config.replace("retries 3", "retries 0").replace("option redispatch 1", "no option redispatch");
+        }
+        std::fs::write(&stack, config).expect("the stage's folder can be written");
+        // Nobody tries another endpoint for a connection that is refused.
         std::fs::write(
             &own,
             format!(
                 "global\n    stats socket ipv4@{admin} level admin\nfrontend service\n    mode tcp\n    bind {service}\n    \
-                 default_backend {ENDPOINTS}\nbackend {ENDPOINTS}\n    mode tcp\n    balance roundrobin\n"
+                 default_backend {ENDPOINTS}\nbackend {ENDPOINTS}\n    mode tcp\n    balance roundrobin\n    retries 0\n    no option redispatch\n"
             ),
         )
         .expect("the stage's folder can be written");

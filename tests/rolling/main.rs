@@ -59,12 +59,11 @@ fn full() -> bool {
 pub enum Fault {
     /// Gateways end with SIGKILL.
     GatewayKilled,
-    /// Gateways stop to accept as soon as they hear SIGTERM.
-    NoNotice,
-    /// The load balancer asks nobody whether he is ready.
+    /// The load balancer asks nobody whether he is ready, and tries no other one for a connection that is refused. (Either of
+    /// the two is enough.)
     NoChecks,
-    /// Pods get SIGTERM while they are endpoints, and stay endpoints.
-    NoPreStop,
+    /// A pod stays an endpoint of the Service.
+    StillEndpoint,
     /// A consumer ends with SIGKILL, and its session with its time-out.
     ConsumerKilled,
 }
@@ -74,11 +73,10 @@ impl Fault {
     pub fn planted() -> Option<Self> {
         Some(match std::env::var("FAULT").ok().filter(|fault| !fault.is_empty())?.as_str() {
             "gateway-killed" => Self::GatewayKilled,
-            "no-notice" => Self::NoNotice,
             "no-checks" => Self::NoChecks,
-            "no-pre-stop" => Self::NoPreStop,
+            "still-endpoint" => Self::StillEndpoint,
             "consumer-killed" => Self::ConsumerKilled,
-            other => panic!("FAULT={other}: gateway-killed, no-notice, no-checks, no-pre-stop or consumer-killed"),
+            other => panic!("FAULT={other}: gateway-killed, no-checks, still-endpoint or consumer-killed"),
         })
     }
 }
@@ -98,10 +96,9 @@ async fn gateways_and_consumers_come_and_go_under_load_and_nobody_notices() {
 }
 
 async fn under_load(table: &mut Table) {
-    let notice = if Fault::planted() == Some(Fault::NoNotice) { "0s".to_owned() } else { figures::drain_notice() };
     let stage = Stage::new("rolling")
         .set("kafka.partitions", PARTITIONS)
-        .set("gateway.drain_notice", notice)
+        .set("gateway.drain_notice", figures::drain_notice())
         // A log of every request would be most of the work.
         .set("log.level", "info");
     let mut figures = Figures::of(&stage);

@@ -87,9 +87,7 @@ impl<'a> Gateways<'a> {
     /// When it does not end by itself, with 0, in time.
     pub async fn delete(&self, mut pod: Process) -> Duration {
         let by = Instant::now() + self.figures.gateway_grace;
-        if Fault::planted() != Some(Fault::NoPreStop) {
-            self.before_the_signal(&pod).await;
-        }
+        self.before_the_signal(&pod).await;
         let signalled = Instant::now();
         if Fault::planted() == Some(Fault::GatewayKilled) {
             pod.kill();
@@ -108,7 +106,9 @@ impl<'a> Gateways<'a> {
     async fn before_the_signal(&self, pod: &Process) {
         let signal = Instant::now() + self.figures.pre_stop;
         sleep(PROPAGATION).await;
-        self.balancer.forget(pod).await;
+        if Fault::planted() != Some(Fault::StillEndpoint) {
+            self.balancer.forget(pod).await;
+        }
         tokio::time::sleep_until(signal).await;
     }
 }
