@@ -40,13 +40,13 @@ impl Table {
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.holds { "holds" } else { "FAILS" };
-        write!(f, "{:<42}{:<54}{:<32}{verdict}", self.what, self.measured, self.promised)
+        write!(f, "{:<42}{:<60}{:<32}{verdict}", self.what, self.measured, self.promised)
     }
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<42}{:<54}{:<32}", "rehearsed", "measured", "promised")?;
+        writeln!(f, "{:<42}{:<60}{:<32}", "rehearsed", "measured", "promised")?;
         self.0.iter().try_for_each(|row| writeln!(f, "{row}"))
     }
 }
