@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test rolling-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,10 @@ conformance: prerequisites ## replies through a gateway against Elasticsearch's 
 watch-test: prerequisites ## rules, alerts, runbooks and dashboard: promtool, and a real Prometheus that watches the real stack
 	@deploy/local/prerequisites.sh watch
 	@tests/run --test watched
+
+# With a heap of which a tenth is more than the largest bulk: Elasticsearch refuses to index more at once.
+rolling-test: prerequisites ## gateways and consumers come and go under load, as in Kubernetes, and nobody notices; FAULT=consumer-killed
+	@ROLLING=full ES_HEAP=$${ES_HEAP:-1536m} tests/run --test rolling -- --nocapture
 
 compose-test: build-tests ## docker-compose.yml in a Docker engine of its own: kills, scaling, down and up (needs root)
 	@tests/compose/run

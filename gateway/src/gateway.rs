@@ -72,6 +72,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Writes under way, which outlive their clients.
     pub tasks: TaskTracker,
+    /// The time to end is over: what still runs is answered by what is known of it.
+    pub over: CancellationToken,
 }
 
 /// Between two tries to open an intent again.
@@ -126,6 +128,7 @@ impl Gateway {
             log,
             metrics,
             tasks: TaskTracker::new(),
+            over: CancellationToken::new(),
         };
         Ok((gateway, waiting))
     }

@@ -78,7 +78,6 @@ struct Server {
     turned_away: Semaphore,
     draining: CancellationToken,
     closing: CancellationToken,
-    over: CancellationToken,
 }
 
 /// Connections beyond the limit that are told so at once; others are closed without a word.
@@ -110,7 +109,6 @@ pub async fn serve(
         turned_away: Semaphore::new(TURNED_AWAY),
         draining,
         closing: closing.clone(),
-        over: CancellationToken::new(),
     });
     let tasks = TaskTracker::new();
     loop {
@@ -135,7 +133,7 @@ pub async fn serve(
     tasks.close();
     if tokio::time::timeout_at(deadline, tasks.wait()).await.is_err() {
         tracing::warn!(?drain_timeout, connections = tasks.len(), "some connections did not end in time");
-        server.over.cancel();
+        server.gateway.over.cancel();
         tasks.wait().await;
     }
     deadline

@@ -122,7 +122,8 @@ async fn pass(gateway: &Gateway, request: Request<RequestBody>, slot: Slot) -> R
 
 /// Reads on for a while, so that the refusal reaches a client that sends everything before it reads.
 async fn refuse_sender(gateway: &Gateway, refusal: Refusal, body: &mut RequestBody, waits: bool) -> Refusal {
-    if !waits {
+    // For who is still sending when the time of the gateway is over, there is none.
+    if !waits && !gateway.over.is_cancelled() {
         body::discard(body, gateway.config.max_body_bytes).await;
     }
     refusal
@@ -154,9 +155,15 @@ async fn serve_write(
     }
     // So is what would get no place. It takes its place when its body is here: who sends slowly holds no place.
     gateway.admission.check_room(Kind::Write)?;
-    let mut admitted = body::read(body, &head.headers, gateway.config.max_body_bytes, &gateway.budget)
-        .await
-        .map_err(|refusal| body.fault().refusal().unwrap_or(refusal))?;
+    let mut admitted = tokio::select! {
+        biased;
+        read = body::read(body, &head.headers, gateway.config.max_body_bytes, &gateway.budget) => read,
+        () = gateway.over.cancelled() => {
+            let reason = "nothing was written: this gateway ends (gateway.drain_timeout), and the body is not here in full";
+            return Err(Refusal::log_unavailable(reason));
+        }
+    }
+    .map_err(|refusal| body.fault().refusal().unwrap_or(refusal))?;
     let planned = {
         let query = || {
             let mut query = Query::parse(head.uri.query().unwrap_or_default())?;
@@ -205,7 +212,7 @@ async fn run(
     // Until Kafka has them; and the primary's answer, as far as its size can be told.
     let items = if let Work::Write(plan) = &work { plan.items.len() } else { 1 };
     admitted.grow(gateway.copies * admitted.bytes.len() + ANSWER_OF_ITEM * items)?;
-    let tasks = gateway.tasks.clone();
+    let (tasks, over) = (gateway.tasks.clone(), gateway.over.clone());
     let task = tasks.spawn(async move {
         let _held = (admitted, slot);
         match work {
@@ -213,7 +220,15 @@ async fn run(
             Work::Change(change) => index_admin::change(&gateway, change, &headers).await,
         }
     });
-    task.await.unwrap_or_else(|error| {
+    let ended = tokio::select! {
+        biased;
+        ended = task => ended,
+        () = over.cancelled() => {
+            let reason = "this gateway ends (gateway.drain_timeout) in the middle of the write: read what became of it";
+            return Err(Refusal::outcome_unknown(reason));
+        }
+    };
+    ended.unwrap_or_else(|error| {
         tracing::error!(%error, "a write ended in a panic; its intent stays open");
         Err(Refusal::outcome_unknown("the gateway failed in the middle of the write"))
     })

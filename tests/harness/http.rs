@@ -62,6 +62,13 @@ impl Http {
         Self::with_roots(base, RootCertStore::empty())
     }
 
+    /// A client of an `http` address that speaks HTTP/2 from its first byte. What it had not begun to send when its connection
+    /// was announced to end goes by another one, as every client of HTTP/2 does it.
+    #[must_use]
+    pub fn http2(base: &str) -> Self {
+        Self::made(base, RootCertStore::empty(), true)
+    }
+
     /// A client of an `https` address that trusts the certificates of a file.
     ///
     /// # Panics
@@ -82,6 +89,10 @@ impl Http {
     }
 
     fn with_roots(base: &str, roots: RootCertStore) -> Self {
+        Self::made(base, roots, false)
+    }
+
+    fn made(base: &str, roots: RootCertStore, http2: bool) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(Duration::from_secs(3)));
         connector.set_nodelay(true);
@@ -96,7 +107,8 @@ impl Http {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(20))
             .pool_timer(TokioTimer::new())
-            .retry_canceled_requests(false)
+            .retry_canceled_requests(http2)
+            .http2_only(http2)
             .build(connector);
         Self { base: base.trim_end_matches('/').to_owned(), authorization: None, client }
     }

@@ -72,6 +72,8 @@ impl Preparer {
     pub async fn prepare(&self, id: &IndexId, mapping: u64) -> Prepared {
         let mut backoff = Backoff::new(self.max_backoff.max(Duration::from_secs(1)));
         let mut refused = String::new();
+        // Counted until it is ready, also while it is tried once more: an alert must not see it come and go.
+        let mut waiting = None;
         loop {
             let schema = self.schema(id, mapping).await;
             let mut changes = self.store.changes();
@@ -92,7 +94,7 @@ impl Preparer {
                         tracing::error!(index = %id, reason, "the target refuses the index as the primary has it; its effects wait");
                         refused = reason;
                     }
-                    let _waiting = self.metrics.index_waits();
+                    waiting.get_or_insert_with(|| self.metrics.index_waits());
                     // A newer schema may be taken.
                     let _ = tokio::time::timeout(backoff.next(dice()), changes.changed()).await;
                 }

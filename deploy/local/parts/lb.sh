@@ -1,8 +1,19 @@
-# The load balancer in front of the gateways. Sourced by run-part; ends in exec.
+# The load balancer in front of the gateways. Sourced by run-part, where it ends in exec; tests/rolling takes its
+# configuration for gateways of its own.
 
 run_lb() {
     local config=$RUN/config/haproxy.cfg
-    cat >"$config" <<HAPROXY
+    lb_config "127.0.0.1:$LB_PORT" "gateway-1 127.0.0.1:$GATEWAY_1_PORT $GATEWAY_1_ADMIN_PORT" \
+        "gateway-2 127.0.0.1:$GATEWAY_2_PORT $GATEWAY_2_ADMIN_PORT" >"$config"
+    # In the foreground (-db): one process, which has the recorded pid.
+    exec "$(haproxy_program)" -f "$config" -db
+}
+
+# Where it listens, and of each gateway its name, its address and its admin port.
+lb_config() {
+    local listen=$1 gateway name address admin
+    shift
+    cat <<HAPROXY
 global
     maxconn 1000
 
@@ -22,7 +33,7 @@ defaults
     option redispatch 1
 
 frontend applications
-    bind 127.0.0.1:$LB_PORT
+    bind $listen
     default_backend gateways
 
 backend gateways
@@ -30,11 +41,11 @@ backend gateways
     option httpchk GET /readyz
     http-check expect status 200
     default-server check inter 500ms fall 2 rise 1 observe layer4
-    server gateway-1 127.0.0.1:$GATEWAY_1_PORT port $GATEWAY_1_ADMIN_PORT
-    server gateway-2 127.0.0.1:$GATEWAY_2_PORT port $GATEWAY_2_ADMIN_PORT
 HAPROXY
-    # In the foreground (-db): one process, which has the recorded pid.
-    exec "$(haproxy_program)" -f "$config" -db
+    for gateway in "$@"; do
+        read -r name address admin <<<"$gateway"
+        printf '    server %s %s port %s\n' "$name" "$address" "$admin"
+    done
 }
 
 # Debian keeps it where only root's PATH looks.

@@ -56,6 +56,9 @@ const PONG: Duration = Duration::from_secs(20);
 /// How long a connection that was asked to end may take for its last words.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long it may take to tell clients that the time of a gateway is over.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// How long a new connection may take to send its first request while the gateway closes.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -94,7 +97,7 @@ pub async fn serve(server: Arc<Server>, stream: TcpStream, address: IpAddr) {
     let limit = Instant::now() + server.gateway.config.patience.header_timeout;
     let secured = tokio::select! {
         secured = tokio::time::timeout_at(limit, secure(tls, stream)) => secured.unwrap_or(Err(Insecure::Not("timeout"))),
-        () = server.over.cancelled() => return,
+        () = server.gateway.over.cancelled() => return,
     };
     match secured {
         Ok(stream) => speak(&server, stream, address).await,
@@ -168,6 +171,12 @@ where
         tokio::time::sleep_until(opened + GRACE).await;
     };
     let mut to_close = pin!(to_close);
+    // A write is answered when the time is over.
+    let to_cut = async {
+        server.gateway.over.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    let mut to_cut = pin!(to_cut);
     loop {
         tokio::select! {
             biased;
@@ -181,7 +190,7 @@ where
                 closing = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = server.over.cancelled() => return cut("drain_timeout"),
+            () = &mut to_cut => return cut("drain_timeout"),
             () = tokio::time::sleep(patience::pace(patience)) => {
                 let verdict = patience::judge(patience, &sight.seen(), sight.now(), server.is_scarce());
                 match (verdict, leave_by) {
