@@ -112,7 +112,12 @@ pub async fn resolve(observer: &impl Look, epoch: u64, doubtful: &[Doubtful]) ->
     for chunk in doubtful.chunks(DOCUMENTS) {
         let mut waiting: Vec<Wanted> = chunk.iter().map(|doubtful| (doubtful.key.clone(), doubtful.written)).collect();
         loop {
-            waiting = look(observer, epoch, waiting, &mut resolved).await;
+            let mut again = Vec::new();
+            // Other shards of the same documents may have come to be waited for.
+            for some in waiting.chunks(DOCUMENTS) {
+                again.extend(look(observer, epoch, some.to_vec(), &mut resolved).await);
+            }
+            waiting = again;
             if waiting.is_empty() {
                 break;
             }
@@ -262,23 +267,17 @@ mod tests {
         assert_eq!(merge(&mut known, one("b", 1)), Some("i".into()));
     }
 
-    /// A primary that has none of the documents, and tells so of a document's other shards at the second time.
-    #[derive(Default)]
-    struct Absent {
+    /// A primary that answers the looks as it is told to: the number of the look, and what is asked.
+    struct Primary<A> {
         asked: std::cell::Cell<usize>,
+        answer: A,
     }
 
-    impl Look for Absent {
-        async fn observe(&self, epoch: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+    impl<A: Fn(usize, &[DocumentKey]) -> Result<Observation, CallError>> Look for Primary<A> {
+        async fn observe(&self, _: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+            assert!(keys.len() <= DOCUMENTS);
             self.asked.set(self.asked.get() + 1);
-            if self.asked.get() == 2 {
-                return Err(CallError::NotSent { cluster: "primary".into(), reason: "away".into() });
-            }
-            let version = PackedVersion::pack(epoch, 1, 9).unwrap();
-            let found =
-                |key: &DocumentKey| Observed::Effect(Effect::claimed(key.clone(), version, DocumentState::Deleted));
-            let shards = BTreeMap::from([(Arc::from("i"), ShardLayout { number: 3, routing: 768, partition: 1 })]);
-            Ok(Observation { found: keys.iter().map(found).collect(), shards, ..Observation::default() })
+            (self.answer)(self.asked.get(), keys)
         }
 
         async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<Routed>>, String> {
@@ -290,35 +289,46 @@ mod tests {
         }
 
         async fn sleep(&self, _: Duration) {}
+    }
+
+    fn primary<A: Fn(usize, &[DocumentKey]) -> Result<Observation, CallError>>(answer: A) -> Primary<A> {
+        Primary { asked: std::cell::Cell::new(0), answer }
+    }
+
+    /// It has none of the documents, and does not answer the second look.
+    fn absent(look: usize, keys: &[DocumentKey]) -> Result<Observation, CallError> {
+        if look == 2 {
+            return Err(CallError::NotSent { cluster: "primary".into(), reason: "away".into() });
+        }
+        let version = PackedVersion::pack(1, 1, 9).unwrap();
+        let found = |key: &DocumentKey| Observed::Effect(Effect::claimed(key.clone(), version, DocumentState::Deleted));
+        let shards = BTreeMap::from([(Arc::from("i"), ShardLayout { number: 3, routing: 768, partition: 1 })]);
+        Ok(Observation { found: keys.iter().map(found).collect(), shards, ..Observation::default() })
     }
 
     #[tokio::test]
     async fn that_a_document_is_not_in_other_shards_is_not_published() {
         let key = DocumentKey { index: "i".into(), id: "7".into(), routing: None };
         let doubtful = Doubtful { key: key.clone(), reason: String::new(), written: Some(Written::Put(5)) };
-        let absent = Absent::default();
+        let absent = primary(absent);
         let resolved = resolve(&absent, 1, &[doubtful]).await;
         assert_eq!((absent.asked.get(), resolved.unknown), (3, None));
         assert_eq!(resolved.effects.iter().map(|effect| &effect.key).collect::<Vec<_>>(), [&key]);
     }
 
-    /// A primary whose master does not show the index.
-    struct NoIndex;
-
-    impl Look for NoIndex {
-        async fn observe(&self, _: u64, keys: &[DocumentKey]) -> Result<Observation, CallError> {
-            Ok(Observation { found: vec![Observed::Nothing; keys.len()], ..Observation::default() })
-        }
-
-        async fn routings(&self, keys: &[&DocumentKey]) -> Result<Vec<Option<Routed>>, String> {
-            Ok(vec![None; keys.len()])
-        }
-
-        fn now(&self) -> Instant {
-            Instant::now()
-        }
-
-        async fn sleep(&self, _: Duration) {}
+    #[tokio::test]
+    async fn no_look_asks_for_more_than_it_may() {
+        let doubtful = |id: usize| Doubtful {
+            key: DocumentKey { index: "i".into(), id: id.to_string().into(), routing: None },
+            reason: String::new(),
+            written: Some(Written::Put(5)),
+        };
+        let doubtful: Vec<Doubtful> = (0..DOCUMENTS).map(doubtful).collect();
+        let absent = primary(absent);
+        let resolved = resolve(&absent, 1, &doubtful).await;
+        // One look, one that fails, and each document in two other shards.
+        assert_eq!((absent.asked.get(), resolved.unknown), (4, None));
+        assert_eq!(resolved.effects.len(), DOCUMENTS);
     }
 
     #[tokio::test]
@@ -326,7 +336,10 @@ mod tests {
         let key = DocumentKey { index: "i".into(), id: "7".into(), routing: None };
         let mut resolved = Resolved::default();
         let [put, here] = [Some(Written::Put(5)), Some(Written::Here)].map(|written| (key.clone(), written));
-        let again = look(&NoIndex, 1, vec![put.clone(), here.clone(), (key, None)], &mut resolved).await;
+        // The master does not show the index.
+        let unshown =
+            primary(|_, keys| Ok(Observation { found: vec![Observed::Nothing; keys.len()], ..Observation::default() }));
+        let again = look(&unshown, 1, vec![put.clone(), here.clone(), (key, None)], &mut resolved).await;
         assert_eq!(again, [put, here]);
         assert!(resolved.unknown.is_some());
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -43,6 +44,8 @@ pub struct Record {
 }
 
 const CALL: Duration = Duration::from_secs(10);
+/// Between two looks while leaders move.
+const AGAIN: Duration = Duration::from_millis(100);
 /// How long all records of a topic may take to come.
 const READ: Duration = Duration::from_secs(60);
 
@@ -255,11 +258,34 @@ impl Kafka {
     async fn blocking<T: Send + 'static>(
         &self,
         group: &str,
-        look: impl FnOnce(&BaseConsumer) -> anyhow::Result<T> + Send + 'static,
+        look: impl Fn(&BaseConsumer) -> anyhow::Result<T> + Send + Sync + 'static,
     ) -> anyhow::Result<T> {
-        let options = self.options(group);
-        tokio::task::spawn_blocking(move || look(&options.create::<BaseConsumer>()?)).await?
+        let consumer = Arc::new(self.options(group).create::<BaseConsumer>()?);
+        let look = Arc::new(look);
+        let end = Instant::now() + CALL;
+        loop {
+            let (consumer, look) = (Arc::clone(&consumer), Arc::clone(&look));
+            match tokio::task::spawn_blocking(move || look(&consumer)).await? {
+                Err(error) if leaders_move(&error) && Instant::now() < end => tokio::time::sleep(AGAIN).await,
+                looked => return looked,
+            }
+        }
     }
+}
+
+/// Whether a broker was asked that no longer leads, or does not lead yet: brokers were killed or restarted just now, and who
+/// asks anew is told by the leader.
+fn leaders_move(error: &anyhow::Error) -> bool {
+    use rdkafka::types::RDKafkaErrorCode as Code;
+    let code = error.downcast_ref::<KafkaError>().and_then(KafkaError::rdkafka_error_code);
+    let moves = [
+        Code::NotLeaderForPartition,
+        Code::LeaderNotAvailable,
+        Code::NotCoordinator,
+        Code::CoordinatorNotAvailable,
+        Code::CoordinatorLoadInProgress,
+    ];
+    code.is_some_and(|code| moves.contains(&code))
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> anyhow::Result<Vec<i32>> {

@@ -80,11 +80,9 @@ pub fn judge(histories: &Histories, seen: &Seen, reconciled: bool) -> Vec<Violat
         violations.extend(ledgered::unwritten(histories, seen, side, name));
     }
     violations.extend(ledgered::log_unwritten(histories, seen));
-    violations.extend(
-        sides::versions(seen, &backup)
-            .into_iter()
-            .filter(|violation| !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, key))),
-    );
+    violations.extend(sides::versions(seen, &backup).into_iter().filter(|violation| {
+        !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, &backup, key))
+    }));
     violations.extend(letters::without_reason(seen));
     violations.extend(system::offsets(seen));
     if reconciled {
@@ -100,7 +98,9 @@ pub fn differences(seen: &Seen, reconciled: bool) -> Vec<Violation> {
     let excused = |id: &str| !reconciled && seen.open.values().flatten().any(|open| open == id);
     let mut found = sides::documents(&primary, &backup);
     found.retain(|violation| !violation.document.as_ref().is_some_and(|key| excused(&key.id)));
-    found.retain(|violation| !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, key)));
+    found.retain(|violation| {
+        !violation.document.as_ref().is_some_and(|key| letters::explain(seen, &primary, &backup, key))
+    });
     if reconciled || seen.open.is_empty() {
         found.extend(sides::fields(&seen.primary, &seen.backup));
     }

@@ -406,6 +406,13 @@ fn a_dead_letter_explains_the_state_that_it_holds_and_nothing_else() {
     let mut older = explained();
     older.seen.dead[0].effect.as_mut().unwrap().packed = version(0);
     older.breaks(&differs);
+    // The backup has what it had before it refused, and neither something else nor nothing.
+    let mut invented = explained();
+    invented.seen.backup.documents[0].version = version(0) - 1;
+    invented.breaks(&differs);
+    let mut lost = explained();
+    lost.seen.backup.documents.clear();
+    lost.breaks(&[Rule::Different]);
     // Nothing is left of it once it was brought.
     let mut brought = explained();
     brought.seen.backup.documents[0].source = misfit.to_owned();
