@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test rolling-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test rolling-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format kubernetes-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,9 @@ image: ## the container image, built from source: understudy:local
 chart-test: build-tests ## the Helm chart: lint, every object against its schema, the product checks what it would get, wrong values
 	@deploy/local/prerequisites.sh chart
 	@tests/chart/run
+
+kubernetes-test: build-tests ## the chart in a real cluster of one node: the README's commands, rollouts and scaling under load (needs root)
+	@tests/kubernetes/run
 
 chart-sync: ## the chart's copies of rules and dashboard, and the plain manifests in deploy/kubernetes, made anew
 	@deploy/local/prerequisites.sh chart

@@ -3,7 +3,7 @@
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
-purposes=(build stack demo fuzz bench conformance links watch compose chart)
+purposes=(build stack demo fuzz bench conformance links watch compose chart kubernetes)
 
 has() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" >/dev/null 2>&1; }
 has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*/$1" >/dev/null; }
@@ -73,6 +73,15 @@ need_compose() {
     has python3 || lacks python3
 }
 
+# What a node of Kubernetes needs beside an engine's containerd; the rest is built by tests/kubernetes/install.
+need_kubernetes() {
+    has ctr || lacks containerd
+    [[ -x /usr/lib/cni/bridge ]] || lacks containernetworking-plugins
+    has iptables || lacks iptables
+    has sysctl || lacks procps
+    has openssl || lacks openssl
+}
+
 # Its package has promtool too.
 need_watch() { has prometheus || lacks prometheus; }
 
@@ -107,6 +116,7 @@ for purpose in "$@"; do
     watch) need_watch ;;
     compose) need_compose ;;
     chart) need_chart ;;
+    kubernetes) need_kubernetes ;;
     *) echo "prerequisites: '$purpose' is none of: ${purposes[*]}" >&2; exit 2 ;;
     esac
 done

@@ -6,9 +6,14 @@ import threading
 import time
 
 
-def call(port, method, path, body=None, timeout=30):
+def connect(at, timeout):
+    """A connection to a port of this machine, or to address:port."""
+    return http.client.HTTPConnection(at if isinstance(at, str) else f"127.0.0.1:{at}", timeout=timeout)
+
+
+def call(at, method, path, body=None, timeout=30):
     """One request on a connection of its own: status, and the answer as JSON or text."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection = connect(at, timeout)
     try:
         connection.request(method, path, body, {"content-type": "application/json"})
         response = connection.getresponse()
@@ -24,8 +29,8 @@ def call(port, method, path, body=None, timeout=30):
 class Load:
     """Some writers, each with a connection that it keeps and documents of its own."""
 
-    def __init__(self, port, index, writers=4, pause=0.005):
-        self.port, self.index, self.pause = port, index, pause
+    def __init__(self, at, index, writers=4, pause=0.005):
+        self.at, self.index, self.pause = at, index, pause
         self.acknowledged = {}
         self.failures = []
         self._ended = threading.Event()
@@ -42,7 +47,7 @@ class Load:
             thread.join()
 
     def _write(self, writer):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = connect(self.at, timeout=60)
         number = 0
         while not self._ended.is_set():
             number += 1
@@ -74,13 +79,13 @@ class Load:
             time.sleep(0.05)
 
 
-def missing(port, index, documents):
+def missing(at, index, documents):
     """Which of the documents a cluster does not have as they were written."""
     absent = []
     ids = list(documents)
     for start in range(0, len(ids), 1000):
         part = ids[start : start + 1000]
-        status, answer = call(port, "POST", f"/{index}/_mget", json.dumps({"ids": part}))
+        status, answer = call(at, "POST", f"/{index}/_mget", json.dumps({"ids": part}))
         if status != 200:
             return ids
         for item in answer["docs"]:
@@ -89,11 +94,11 @@ def missing(port, index, documents):
     return absent
 
 
-def await_all(port, index, documents, seconds=60):
+def await_all(at, index, documents, seconds=60):
     """Until a cluster has all documents; fails with those that it lacks."""
     deadline = time.monotonic() + seconds
     while True:
-        absent = missing(port, index, documents)
+        absent = missing(at, index, documents)
         if not absent:
             return
         if time.monotonic() > deadline:
