@@ -1,7 +1,12 @@
 # The load balancer in front of the gateways. Sourced by run-part; ends in exec.
 
 run_lb() {
-    local config=$RUN/config/haproxy.cfg
+    local config=$RUN/config/haproxy.cfg bind='' server=''
+    if [[ $ENCRYPTED == yes ]]; then
+        bind=" ssl crt $TLS_FOLDER/lb.both.pem alpn h2,http/1.1"
+        # Their names are checked. The admin ports, which health checks ask, speak plain HTTP.
+        server=" ssl verify required ca-file $TLS_FOLDER/ca.pem verifyhost localhost"
+    fi
     cat >"$config" <<HAPROXY
 global
     maxconn 1000
@@ -22,7 +27,7 @@ defaults
     option redispatch 1
 
 frontend applications
-    bind 127.0.0.1:$LB_PORT
+    bind 127.0.0.1:$LB_PORT$bind
     default_backend gateways
 
 backend gateways
@@ -30,8 +35,8 @@ backend gateways
     option httpchk GET /readyz
     http-check expect status 200
     default-server check inter 500ms fall 2 rise 1 observe layer4
-    server gateway-1 127.0.0.1:$GATEWAY_1_PORT port $GATEWAY_1_ADMIN_PORT
-    server gateway-2 127.0.0.1:$GATEWAY_2_PORT port $GATEWAY_2_ADMIN_PORT
+    server gateway-1 127.0.0.1:$GATEWAY_1_PORT port $GATEWAY_1_ADMIN_PORT$server
+    server gateway-2 127.0.0.1:$GATEWAY_2_PORT port $GATEWAY_2_ADMIN_PORT$server
 HAPROXY
     # In the foreground (-db): one process, which has the recorded pid.
     exec "$(haproxy_program)" -f "$config" -db
