@@ -3,7 +3,7 @@
 use std::{fmt::Write, time::Duration};
 
 use serde_json::json;
-use understudy_tests::{Http, Kafka, RawConnection, Reply, differences, eventually};
+use understudy_tests::{Http, Kafka, Metrics, RawConnection, Reply, differences, eventually};
 
 use crate::{
     extra::Extra,
@@ -11,13 +11,20 @@ use crate::{
     system::{System, WRONG},
 };
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 const INDEX: &str = "flights";
 
 /// What clients write through the load balancer and the gateways is on the backup.
 pub async fn documents_come_through_https(system: &System) -> Vec<Heard> {
     let mut heard = Vec::new();
     let mut hear = |reply: Reply| heard.push(Heard::new("an answer of a gateway", reply.text()));
+    for part in ["gateway-1", "gateway-2"] {
+        let open = async || {
+            let metrics = Metrics::parse(&system.admin(part).get("/metrics").await.text());
+            metrics.sum("understudy_writes_open", &[]) > 0.0
+        };
+        eventually(SOON, &format!("{part} takes writes"), open).await;
+    }
     let mut bulk = String::new();
     for id in 0..50 {
         let _ = writeln!(bulk, "{}\n{}", json!({"index": {"_id": id.to_string()}}), json!({"n": id}));
@@ -32,10 +39,12 @@ pub async fn documents_come_through_https(system: &System) -> Vec<Heard> {
     let as_application = |method: &str, path: &str, key: &str| {
         gateway.request(method, path).header("authorization", &format!("ApiKey {key}"))
     };
-    let update = as_application("POST", &format!("/{INDEX}/_update/one"), &system.api_key);
-    hear(update.body(r#"{"doc": {"late": true}}"#).reply().await.expect(200));
-    hear(as_application("GET", &format!("/{INDEX}/_search"), &system.api_key).reply().await.expect(200));
-    hear(as_application("PUT", &format!("/{INDEX}/_doc/no"), WRONG).body("{}").reply().await.expect(401));
+    let (update, late) = (format!("/{INDEX}/_update/one"), r#"{"doc": {"late": true}}"#);
+    hear(system.client("gateway-2").post(&update, late).await.expect(200));
+    for (method, path) in [("GET", "_search"), ("PUT", "_doc/no"), ("POST", "_update/one")] {
+        let call = as_application(method, &format!("/{INDEX}/{path}"), &system.api_key).body(r#"{}"#);
+        hear(call.reply().await.expect(401));
+    }
     hear(gateway.as_user("understudy", WRONG).put(&format!("/{INDEX}/_doc/no"), "{}").await.expect(401));
 
     let (primary, backup) = (system.cluster("primary"), system.cluster("backup"));

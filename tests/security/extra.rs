@@ -6,7 +6,7 @@ use understudy_tests::{Http, eventually, free_address, program};
 
 use crate::system::System;
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 pub struct Extra {
     child: Child,
