@@ -16,13 +16,17 @@ pub struct Extra {
 }
 
 impl Extra {
-    /// Variables lie over the stack's file. It has topics of its own, so that it takes nothing away from the others.
+    /// Variables lie over the stack's file; options of Kafka stand in a file of its own. It has topics of its own, so that it takes nothing away from the others.
     pub async fn start(system: &System, kind: &str, name: &str, variables: &[(&str, &str)]) -> Self {
         let (listen, admin) = (free_address(), free_address());
         let log = system.logs().join(format!("extra-{name}.log"));
         let file = File::create(&log).expect("a log");
         let mut command = program(&format!("understudy-{kind}")).unwrap_or_else(|error| panic!("{error:#}"));
-        command.arg("--config").arg(system.stack.config()).stdout(file.try_clone().expect("a file")).stderr(file);
+        let (options, variables): (Vec<_>, Vec<_>) =
+            variables.iter().partition(|(name, _)| name.starts_with("UNDERSTUDY_KAFKA__OPTIONS__"));
+        let config = system.stack.run().join(format!("{name}.toml"));
+        std::fs::write(&config, with_options(system, &options)).expect("a file");
+        command.arg("--config").arg(config).stdout(file.try_clone().expect("a file")).stderr(file);
         if kind == "consumer" {
             command.args(["--target", "backup"]);
         }
@@ -35,7 +39,7 @@ impl Extra {
         if kind == "gateway" {
             command.env("UNDERSTUDY_GATEWAY__LISTEN", &listen);
         }
-        command.envs(variables.iter().copied());
+        command.envs(variables);
         let child = command.spawn().expect("it can be started");
         let extra = Self { child, log, listen, admin: format!("http://{admin}") };
         let answers = async || extra.admin().request("GET", "/livez").send().await.map(drop).map_err(|_| extra.log());
@@ -64,6 +68,18 @@ impl Extra {
         };
         eventually(SOON, "its log says why", says).await;
     }
+}
+
+/// The stack's configuration with other options of Kafka.
+fn with_options(system: &System, options: &[(&str, &str)]) -> String {
+    let text = std::fs::read_to_string(system.stack.config()).expect("the stack has written it");
+    let name = |variable: &str| {
+        variable.trim_start_matches("UNDERSTUDY_KAFKA__OPTIONS__").to_ascii_lowercase().replace('_', ".")
+    };
+    let is_other = |line: &&str| !options.iter().any(|(one, _)| line.starts_with(&format!("\"{}\" = ", name(one))));
+    let kept: Vec<&str> = text.lines().filter(is_other).collect();
+    let ours: String = options.iter().map(|(one, value)| format!("\"{}\" = \"{value}\"\n", name(one))).collect();
+    kept.join("\n").replace("[kafka.options]\n", &format!("[kafka.options]\n{ours}"))
 }
 
 impl Drop for Extra {

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use memchr::memmem::{self, Finder};
 use understudy_tests::{Http, program};
 
@@ -110,21 +111,22 @@ pub async fn programs_say(system: &System) -> Vec<Heard> {
             ("understudy", &["config", "check", &config]),
             ("understudy", &["config", "show", &config]),
         ];
-        for (name, arguments) in checks {
-            heard.push(run(name, arguments, &[]).await);
-        }
+        let said = join_all(checks.map(|(name, arguments)| run(name, arguments, &[]))).await;
+        assert!(said.iter().all(|one| !one.what.is_empty()), "{config}: a program says nothing");
+        heard.extend(said);
     }
     let config = right.display().to_string();
-    for arguments in [
+    let traces = ("UNDERSTUDY_LOG__LEVEL", "trace");
+    let (as_it_is, wrong) = ([traces], [traces, ("UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD", WRONG)]);
+    let asked = [
         &["status", "--config", &*config][..],
         &["status", "--json", "--config", &config],
         &["verify", "--settle", "1s", "--config", &config],
         &["dead-letters", "list", "--config", &config],
-    ] {
-        heard.push(run("understudy", arguments, &[("UNDERSTUDY_LOG__LEVEL", "trace")]).await);
-        let wrong = [("UNDERSTUDY_LOG__LEVEL", "trace"), ("UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD", WRONG)];
-        heard.push(run("understudy", arguments, &wrong).await);
-    }
+    ];
+    let both =
+        asked.iter().flat_map(|arguments| [&as_it_is[..], &wrong].map(|more| run("understudy", arguments, more)));
+    heard.extend(join_all(both).await);
     let key = system.key_with_passphrase().0;
     let wrong_phrase = [
         ("UNDERSTUDY_KAFKA__OPTIONS__SSL_KEY_LOCATION", &*key),
@@ -141,9 +143,7 @@ async fn run(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Hear
     command.args(arguments).envs(variables.iter().copied()).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
     let output = output.unwrap_or_else(|_| panic!("{name} {arguments:?} does not end")).expect("it can be started");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(!said.is_empty(), "{name} {arguments:?} says nothing");
-    Heard::new(format!("{name} {}", arguments.join(" ")), said)
+    Heard::new(format!("{name} {}", arguments.join(" ")), [output.stdout, output.stderr].concat())
 }
 
 /// Every route of the admin ports.

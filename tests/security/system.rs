@@ -29,6 +29,8 @@ impl System {
         let stack = Stack::at(run.clone())
             .with("TLS", "yes")
             .with("PORTS", "free")
+            // Security takes the servers long to start, and other tests run beside.
+            .with("STACK_TIMEOUT", "240")
             // All that there is, of the libraries too.
             .with("UNDERSTUDY_LOG__LEVEL", "trace")
             // Clients are told apart by what they show.

@@ -60,6 +60,20 @@ fn secrets_are_never_printed() {
     assert!(!printed.contains("01234") && !printed.contains("s3cret"), "{printed}");
 }
 
+/// Whichever text is the greater one.
+#[test]
+fn variables_stand_over_options_of_kafka_in_the_file() {
+    for (variable, text) in [("aaa", "zzz"), ("zzz", "aaa")] {
+        let file = format!("{GOOD}\n[log]\nlevel = \"info\"\n")
+            .replace("\"socket.keepalive.enable\" = true", &format!("\"sasl.password\" = \"{text}\""));
+        let over = [("UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD", variable)];
+        let config = Config::parse(&file, variables(&over)).unwrap();
+        assert_eq!(config.kafka.options["sasl.password"], variable);
+        let shown = Config::effective(&file, variables(&over)).unwrap();
+        assert_eq!(shown.matches("sasl.password").count(), 1, "{shown}");
+    }
+}
+
 /// Whatever is wrong with a file, what it says of it has no password.
 #[test]
 fn secrets_are_in_no_error() {
