@@ -73,7 +73,7 @@ choose_kinds() {
             die "$part runs as ${KINDS[$part]}, not $asked: stop it first"
         fi
         [[ $ENCRYPTED == no ]] || can_tls "$asked" ||
-            die "$asked, as it is distributed here, has no TLS; with TLS=yes ${part^^} is elasticsearch-7.17 or elasticsearch-8.19"
+            die "with TLS=yes ${part^^} is elasticsearch-8.19, and not $asked: it has no TLS here"
         KINDS[$part]=$asked
     done
     printf '%s=%s\n' primary "${KINDS[primary]}" backup "${KINDS[backup]}" nodes "$NODES" \
