@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test rolling-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format kubernetes-test
+.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test rolling-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format kubernetes-test advisories
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ build: prerequisites ## all binaries, into target/debug
 build-tests: prerequisites
 	@$(CARGO) build --workspace --locked $(TEST_FEATURES)
 
-up: build ## the whole system as local processes: http://127.0.0.1:9200
+up: build ## the whole system as local processes: http://127.0.0.1:9200; TLS=yes: HTTPS and passwords everywhere
 	@$(STACK) up
 
 down: ## stop the local stack
@@ -59,10 +59,14 @@ deploy-test: ## the deployments: the Helm chart, and Docker Compose in an engine
 format: ## format the code
 	@$(CARGO) fmt --all
 
-lint: prerequisites ## format, clippy and documentation, warnings are errors
+lint: prerequisites ## format, clippy, documentation, warnings are errors; licences and sources of dependencies
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked $(TEST_FEATURES) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked --quiet
+	tests/deny/run
+
+advisories: ## known holes in dependencies: fetches their database with git
+	tests/deny/run advisories
 
 unit: prerequisites ## what needs no server
 	$(CARGO) test --workspace --exclude understudy-tests --locked $(TEST_FEATURES)

@@ -1,4 +1,5 @@
-//! The admin port: `/livez`, `/readyz`, `/metrics`.
+//! The admin port: `/livez`, `/readyz`, `/metrics`. It shows, and changes nothing: whoever reaches it needs no token, and a
+//! route that changed something would need one.
 
 use std::{convert::Infallible, future::Future, sync::Arc};
 
@@ -6,8 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -55,9 +55,11 @@ pub async fn serve(listener: TcpListener, health: Arc<dyn Health>, stopped: impl
     }
 }
 
-fn answer(request: &Request<Incoming>, health: &dyn Health) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, health: &dyn Health) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n".into());
+        let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "GET only: this port changes nothing\n".into());
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
     }
     match request.uri().path() {
         "/livez" => text(StatusCode::OK, "ok\n".into()),
@@ -81,4 +83,51 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Counts what is asked of it.
+    struct Asked(AtomicUsize, Registry);
+
+    impl Health for Asked {
+        fn ready(&self) -> Result<(), String> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn metrics(&self) -> &Registry {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            &self.1
+        }
+    }
+
+    /// No method but those that only look gets anywhere, on no path; so no route can change anything.
+    #[test]
+    fn it_shows_and_changes_nothing() {
+        let health = Asked(AtomicUsize::new(0), Registry::new());
+        let answered = |method: &str, path: &str| {
+            let request = Request::builder().method(method).uri(path).body(()).expect("a request");
+            answer(&request, &health)
+        };
+        let paths =
+            ["/livez", "/readyz", "/metrics", "/", "/pause", "/resume", "/drain", "/shutdown", "/config", "/log"];
+        for path in paths {
+            for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PURGE"] {
+                let refused = answered(method, path);
+                assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+                assert_eq!(refused.headers()[ALLOW], "GET, HEAD");
+            }
+        }
+        assert_eq!(health.0.load(Ordering::Relaxed), 0, "something was asked of the process");
+        for path in paths {
+            let known = ["/livez", "/readyz", "/metrics"].contains(&path);
+            let expected = if known { StatusCode::OK } else { StatusCode::NOT_FOUND };
+            assert_eq!(answered("GET", path).status(), expected, "{path}");
+        }
+    }
 }

@@ -100,7 +100,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key and what would be right.
     pub fn load(file: &Path) -> Result<Self, ConfigErrors> {
-        Self::load_with(file, variables())
+        Self::load_with(file, variables()?)
     }
 
     /// What the configuration of [`Config::load`] counts as, see [`Config::effective`].
@@ -108,7 +108,8 @@ impl Config {
     /// # Errors
     /// Everything that is wrong, each with its key and what would be right.
     pub fn load_effective(file: &Path) -> Result<String, ConfigErrors> {
-        from_file(file, |text| Self::effective(text, variables()))
+        let variables = variables()?;
+        from_file(file, |text| Self::effective(text, variables))
     }
 
     /// What tells when the certificates end that are used with these clusters.
@@ -159,7 +160,7 @@ impl Config {
             .add_source(environment)
             .build()
             .and_then(config::Config::try_deserialize::<config::Value>)
-            .map_err(|error| ConfigErrors(vec![error.to_string().trim_end().to_owned()]))?;
+            .map_err(|error| ConfigErrors(vec![without_excerpt(&error.to_string())]))?;
         let errors = Errors::default();
         let config = Self::read(&mut Section::root(tree, &errors), &errors);
         let (errors, effective) = errors.into_parts();
@@ -198,9 +199,29 @@ impl Config {
     }
 }
 
-/// The environment of this process.
-fn variables() -> std::collections::HashMap<String, String> {
-    std::env::vars().filter(|(name, _)| name != FAILPOINTS && name != PLANTED).collect()
+/// The environment of this process, as far as it concerns us.
+fn variables() -> Result<std::collections::HashMap<String, String>, ConfigErrors> {
+    let mut variables = std::collections::HashMap::new();
+    let mut errors = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| ![FAILPOINTS, PLANTED].contains(name)) else { continue };
+        match value.into_string() {
+            Ok(value) => drop(variables.insert(name.to_owned(), value)),
+            // Not the value: it may be a password.
+            Err(_) if name.to_ascii_uppercase().starts_with("UNDERSTUDY_") => {
+                errors.push(format!("{name}: must be text (UTF-8)"));
+            }
+            Err(_) => {}
+        }
+    }
+    if errors.is_empty() { Ok(variables) } else { Err(ConfigErrors(errors)) }
+}
+
+/// What is wrong with a file that is no TOML, with the place and without the line that stands there: it may hold a password.
+fn without_excerpt(error: &str) -> String {
+    let is_excerpt = |line: &&str| line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    let lines: Vec<&str> = error.lines().filter(|line| !is_excerpt(line)).map(str::trim).collect();
+    lines.join(": ")
 }
 
 fn from_file<T>(file: &Path, read: impl FnOnce(&str) -> Result<T, ConfigErrors>) -> Result<T, ConfigErrors> {

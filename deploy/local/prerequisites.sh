@@ -24,6 +24,7 @@ need_build() {
 }
 
 need_stack() {
+    has openssl || lacks openssl
     has_jdk || lacks openjdk-17-jdk-headless
     has mvn || lacks maven
     has haproxy || lacks haproxy

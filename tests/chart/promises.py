@@ -182,6 +182,29 @@ def right_errors(objects):
                 yield f"{name(one)}: may not name the group {reader}"
 
 
+def clear_text(objects):
+    """With tls.enabled nothing goes in the clear, and nobody is spoken to without a password or a certificate."""
+    config = next(one["data"]["understudy.toml"] for one in objects if "understudy.toml" in one.get("data", {}))
+    if "http://" in config:
+        yield "the configuration has an address without TLS"
+    for cluster in re.findall(r"^\[clusters\.([^.\]]+)\]$", config, re.M):
+        if not setting(config, rf"clusters\.{cluster}", "password_file", ""):
+            yield f"the cluster {cluster} is spoken to without a password"
+    if not setting(config, r"gateway\.tls", "key_file", ""):
+        yield "gateways speak plain HTTP"
+    if setting(config, r"kafka\.options", '"security.protocol"', "") != "sasl_ssl":
+        yield "Kafka is spoken to without TLS or without a password"
+    for one in objects:
+        if one["kind"] == "ScaledObject":
+            for trigger in one["spec"]["triggers"]:
+                if trigger["type"] != "kafka":
+                    continue
+                if trigger["metadata"].get("tls") != "enable" or "sasl" not in trigger["metadata"]:
+                    yield f"{name(one)}: KEDA asks Kafka in the clear"
+        if one["kind"] == "Ingress" and not one["spec"].get("tls"):
+            yield f"{name(one)}: takes plain HTTP"
+
+
 def errors(objects):
     for one, metadata, spec in pods(objects):
         yield from (f"{name(one)}: {error}" for error in pod_errors(one, metadata, spec))

@@ -23,8 +23,12 @@ def run(command, check=True):
     return done
 
 
+# Files beside docker-compose.yml.
+FILES = []
+
+
 def compose(*arguments, check=True):
-    return run([*COMMAND.split(), *arguments], check)
+    return run([*COMMAND.split(), *FILES, *arguments], check)
 
 
 def docker(*arguments):

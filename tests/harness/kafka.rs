@@ -24,6 +24,8 @@ use crate::eventually;
 #[derive(Clone, Debug)]
 pub struct Kafka {
     bootstrap: String,
+    /// Options of librdkafka.
+    more: Vec<(String, String)>,
 }
 
 /// A record as it stands in a topic.
@@ -101,7 +103,26 @@ impl Kafka {
     /// The cluster of a broker, `host:port`.
     #[must_use]
     pub fn new(bootstrap: &str) -> Self {
-        Self { bootstrap: bootstrap.to_owned() }
+        Self { bootstrap: bootstrap.to_owned(), more: Vec::new() }
+    }
+
+    /// With more options of librdkafka: how it is reached over TLS.
+    #[must_use]
+    pub fn with(mut self, options: &[(&str, &str)]) -> Self {
+        self.more.extend(options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self
+    }
+
+    /// The names of all topics.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub async fn topics(&self) -> anyhow::Result<Vec<String>> {
+        let look = |consumer: &BaseConsumer| {
+            let metadata = consumer.fetch_metadata(None, CALL)?;
+            Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+        };
+        self.blocking("harness", look).await
     }
 
     /// Its broker.
@@ -252,6 +273,9 @@ impl Kafka {
             .set("enable.partition.eof", "true")
             .set("fetch.message.max.bytes", (64 << 20).to_string())
             .set("log_level", "0");
+        for (name, value) in &self.more {
+            options.set(name, value);
+        }
         options
     }
 

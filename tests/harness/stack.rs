@@ -113,7 +113,13 @@ impl Stack {
     pub fn script(&self, verb: &str, parts: &[&str]) -> std::process::Command {
         let script = repository().join("deploy/local/stack");
         let mut command = std::process::Command::new(script);
-        command.arg(verb).args(parts).env("STACK_RUN", &self.run).env_remove(VARIABLE).stdin(Stdio::null());
+        command
+            .arg(verb)
+            .args(parts)
+            .env("STACK_RUN", &self.run)
+            .env_remove(VARIABLE)
+            .env_remove("TLS")
+            .stdin(Stdio::null());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }

@@ -62,6 +62,7 @@ pub(super) fn read_all(section: Section<'_>, errors: &Errors) -> BTreeMap<String
         let cluster = read(section);
         for url in &cluster.urls {
             if let Some(other) = owners.insert(url.clone(), name.clone()).filter(|other| *other != name) {
+                let url = shown(url);
                 errors.note(&path, format!("{url} is an address of cluster {other} as well; a cluster has one name"));
             }
         }
@@ -89,7 +90,7 @@ fn read(mut section: Section<'_>) -> ClusterConfig {
     }
     let mut seen = BTreeSet::new();
     if let Some(twice) = urls.iter().find(|url| !seen.insert(*url)) {
-        section.note("urls", format!("{twice} stands twice"));
+        section.note("urls", format!("{} stands twice", shown(twice)));
     }
     for url in &urls {
         check_url(&section, url);
@@ -102,6 +103,14 @@ fn read(mut section: Section<'_>) -> ClusterConfig {
     ClusterConfig { urls, tls, credentials, index_settings, allow_untested_version }
 }
 
+/// An address without the credentials that somebody put into it.
+fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => url.to_owned(),
+    }
+}
+
 fn check_url(section: &Section<'_>, url: &str) {
     let parsed: Result<hyper::Uri, _> = url.parse();
     match parsed {
@@ -109,10 +118,10 @@ fn check_url(section: &Section<'_>, url: &str) {
             if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
                 section.note("urls", "must not hold credentials; use username and password_file");
             } else if uri.query().is_some() || uri.path() != "/" {
-                section.note("urls", format!("{url} must have neither path nor query"));
+                section.note("urls", format!("{} must have neither path nor query", shown(url)));
             }
         }
-        _ => section.note("urls", format!("{url:?} is no address such as \"http://127.0.0.1:9201\"")),
+        _ => section.note("urls", format!("{:?} is no address such as \"http://127.0.0.1:9201\"", shown(url))),
     }
 }
 

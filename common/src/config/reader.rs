@@ -1,7 +1,11 @@
 //! Takes keys out of the configuration tree, one after the other, and notes every error instead of stopping at the first; and
 //! what every key counts as, defaults included.
 
-use std::{cell::RefCell, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 use config::{Map, Value, ValueKind};
 
@@ -109,17 +113,24 @@ impl<'e> Section<'e> {
     /// Every scalar below this table, as text, by the name that `named` makes of the one that stands there. Those are masked in
     /// what is shown of which `is_secret` says so.
     pub(super) fn into_texts(self, named: fn(&str) -> String, is_secret: fn(&str) -> bool) -> Vec<(String, String)> {
-        let mut texts = Vec::new();
+        let mut texts = BTreeMap::new();
         for (name, value) in self.values {
             match scalar(&value.kind) {
-                Some(text) => texts.push((named(&name), text)),
+                // A name that was changed is that of a variable, which stands over the file.
+                Some(text) => match texts.entry(named(&name)) {
+                    Entry::Occupied(mut taken) if *taken.key() != name => drop(taken.insert(text)),
+                    Entry::Occupied(_) => {}
+                    Entry::Vacant(free) => {
+                        free.insert(text);
+                    }
+                },
                 None => self.errors.note(
                     &format!("{}.{name}", self.path),
                     format!("must be a text, a number or a boolean, not {}", kind_name(&value.kind)),
                 ),
             }
         }
-        texts.sort();
+        let texts: Vec<_> = texts.into_iter().collect();
         let mut read = self.errors.read.borrow_mut();
         for (name, text) in &texts {
             read.note(&self.path, name, if is_secret(name) { effective::masked() } else { effective::text(text) });

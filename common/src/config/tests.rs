@@ -60,6 +60,49 @@ fn secrets_are_never_printed() {
     assert!(!printed.contains("01234") && !printed.contains("s3cret"), "{printed}");
 }
 
+/// Whichever text is the greater one.
+#[test]
+fn variables_stand_over_options_of_kafka_in_the_file() {
+    for (variable, text) in [("aaa", "zzz"), ("zzz", "aaa")] {
+        let file = format!("{GOOD}\n[log]\nlevel = \"info\"\n")
+            .replace("\"socket.keepalive.enable\" = true", &format!("\"sasl.password\" = \"{text}\""));
+        let over = [("UNDERSTUDY_KAFKA__OPTIONS__SASL_PASSWORD", variable)];
+        let config = Config::parse(&file, variables(&over)).unwrap();
+        assert_eq!(config.kafka.options["sasl.password"], variable);
+        let shown = Config::effective(&file, variables(&over)).unwrap();
+        assert_eq!(shown.matches("sasl.password").count(), 1, "{shown}");
+    }
+}
+
+/// Whatever is wrong with a file, what it says of it has no password.
+#[test]
+fn secrets_are_in_no_error() {
+    for (text, place) in [
+        // No TOML: the line that stands there is not shown.
+        ("[clusters.primary]\npassword = \"hunter2\n", "line 2"),
+        ("[clusters.primary]\npassword = hunter2\n", "line 2"),
+        ("[clusters.primary]\npassword_file = \"a\" \"hunter2\"\n", "line 2"),
+        ("[clusters.primary]\npassword = \"hunter2\"\npassword = \"hunter2\"\n", "line 3"),
+        ("hunter2\n", "line 1"),
+        // A slip in the name of an option.
+        ("[kafka.options]\n\"sasl.pasword\" = \"hunter2\"\n", "sasl.pasword"),
+        ("[clusters.primary]\npasswd = \"hunter2\"\n", "clusters.primary.passwd: unknown key"),
+        ("[clusters.primary]\npassword = [\"hunter2\"]\n", "clusters.primary.password: must be a text"),
+        ("[kafka.options]\n\"sasl.password\" = [\"hunter2\"]\n", "must be a text"),
+        // Credentials where none belong.
+        ("[clusters.primary]\nurls = [\"http://u:hunter2@es\"]\n", "must not hold credentials"),
+        ("[clusters.primary]\nurls = [\"htp://u:hunter2@es\"]\n", "@es"),
+        ("[clusters.primary]\nurls = [\"http://u:hunter2@es\", \"http://u:hunter2@es\"]\n", "@es stands twice"),
+        (
+            "[clusters.a]\nurls = [\"http://u:hunter2@es\"]\n[clusters.b]\nurls = [\"http://u:hunter2@es\"]\n",
+            "@es is an",
+        ),
+    ] {
+        let said = errors(text).join("\n");
+        assert!(said.contains(place) && !said.contains("hunter2"), "{text}\n{said}");
+    }
+}
+
 #[test]
 fn every_error_is_named_at_once_with_its_key() {
     let errors = errors(

@@ -41,7 +41,11 @@ pub fn client_config(kafka: &KafkaConfig, client_id: &str) -> ClientConfig {
 /// # Errors
 /// What it says of the first that it does not take.
 pub fn check_options(kafka: &KafkaConfig) -> Result<(), String> {
-    client_config(kafka, "understudy").create_native_config().map(drop).map_err(|error| error.to_string())
+    client_config(kafka, "understudy").create_native_config().map(drop).map_err(|error| match error {
+        // It names the option. The value may be a password, behind a name with a slip in it.
+        KafkaError::ClientConfig(_, what, _, _) => format!("Client config error: {what}"),
+        other => other.to_string(),
+    })
 }
 
 /// Remembers why connections fail.

@@ -76,7 +76,7 @@ missing_archives() {
 }
 
 observe() (
-    unset "${PORT_NAMES[@]}" PRIMARY_NODES
+    unset "${PORT_NAMES[@]}" PRIMARY_NODES TLS
     export STACK_RUN=$CACHE/.observed STACK_CACHE=$CACHE STACK_OBSERVE=yes PORTS=free
     export PRIMARY=${KINDS[primary]} BACKUP=${KINDS[backup]}
     exec >"$CACHE/archive.log" 2>&1

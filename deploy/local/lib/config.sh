@@ -10,31 +10,55 @@ brokers_of_stack() {
 # names has changed. The first line remembers those ports.
 write_understudy_config() {
     local path=$RUN/understudy.toml first mark
-    mark="# Written by deploy/local/stack for kafka=$(brokers_of_stack) primary=$PRIMARY_PORT backup=$BACKUP_PORT; written anew when one of these changes."
+    mark="# Written by deploy/local/stack for kafka=$(brokers_of_stack) primary=$PRIMARY_PORT backup=$BACKUP_PORT$(if [[ $ENCRYPTED == yes ]]; then echo " tls=yes"; fi); written anew when one of these changes."
     if [[ -f $path ]]; then
         read -r first <"$path" || true
         [[ $first == "$mark" ]] && return 0
     fi
-    write_file "$path" <<TOML
-$mark
+    # With TLS a password of Kafka's stands in it.
+    (umask 077 && understudy_config "$mark" | write_file "$path")
+}
+
+understudy_config() {
+    cat <<TOML
+$1
 [kafka]
 bootstrap_servers = "$(brokers_of_stack)"
 replication_factor = $BROKERS
 min_insync_replicas = $((BROKERS == 1 ? 1 : 2))
+$(encrypted kafka)
 
 [clusters.primary]
 urls = ["$(address_of primary)"]
+$(encrypted primary)
 
 [clusters.backup]
 urls = ["$(address_of backup)"]
+$(encrypted backup)
 
 [[placements]]
 name = "everything"
 indices = "*"
 primary = "primary"
 targets = ["backup"]
+$(encrypted gateway)
 TOML
 }
+
+# What TLS=yes adds to a section.
+encrypted() {
+    [[ $ENCRYPTED == yes ]] || return 0
+    case $1 in
+    kafka) printf '[kafka.options]\n%s\n' "$(kafka_client_options)" ;;
+    primary | backup)
+        printf '%s = "%s"\n' ca_file "$TLS_FOLDER/ca.pem" \
+            username "$(service_account "$1")" password_file "$TLS_FOLDER/$(service_account "$1").password"
+        ;;
+    gateway) printf '\n[gateway.tls]\ncert_file = "%s"\nkey_file = "%s"\n' "$TLS_FOLDER"/gateway.{pem,key} ;;
+    esac
+}
+
+service_account() { if [[ $1 == backup ]]; then echo standby; else echo understudy; fi; }
 
 binary_of() {
     local bin=${UNDERSTUDY_BIN:-target/debug}

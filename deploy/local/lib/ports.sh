@@ -166,7 +166,8 @@ address_of() {
     read -r name _ <<<"$(ports_of "$1")"
     case $1 in
     kafka*) printf '127.0.0.1:%s' "${!name}" ;;
-    primary* | backup) printf 'http%s://127.0.0.1:%s' "${ES_SECURITY:+s}" "${!name}" ;;
+    primary* | backup) printf '%s://127.0.0.1:%s' "$(if [[ -n $(security_folder) ]]; then echo https; else echo http; fi)" "${!name}" ;;
+    gateway-* | lb) printf '%s://127.0.0.1:%s' "$(if [[ $ENCRYPTED == yes ]]; then echo https; else echo http; fi)" "${!name}" ;;
     *) printf 'http://127.0.0.1:%s' "${!name}" ;;
     esac
 }

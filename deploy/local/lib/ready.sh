@@ -2,7 +2,7 @@
 
 # Prints the HTTP status, 000 where nothing answers.
 http_status() {
-    curl --noproxy '*' ${ES_AUTH:+-u "$ES_AUTH"} ${ES_SECURITY:+--cacert "$ES_SECURITY/ca.pem"} -s -o /dev/null -w '%{http_code}' --max-time 3 "$1" 2>/dev/null || true
+    ask -o /dev/null -w '%{http_code}' "$1" 2>/dev/null || true
 }
 
 is_ready() {
@@ -21,14 +21,16 @@ is_ready() {
         status=$(http_status "$(address_of lb)/")
         [[ $status != 000 ]] || return 1
         [[ $status == 503 && -n ${LB_NEEDS_GATEWAY:-} ]] || return 0
-        ! curl --noproxy '*' -s --max-time 3 "$(address_of lb)/" | grep -q 'No server is available' ;;
+        ! ask "$(address_of lb)/" | grep -q 'No server is available' ;;
     esac
 }
 
 # How many brokers a broker knows, itself included; 0 when it does not answer.
 brokers_known_to() {
     local known
-    known=$(kcat -L -m 1 -b "$(address_of "$1")" 2>/dev/null | sed -n 's/^ \([0-9]*\) brokers.*/\1/p') || true
+    local -a how=()
+    [[ $ENCRYPTED == no ]] || how=(-F "$TLS_FOLDER/kcat.conf")
+    known=$(kcat "${how[@]}" -L -m 1 -b "$(address_of "$1")" 2>/dev/null | sed -n 's/^ \([0-9]*\) brokers.*/\1/p') || true
     printf '%s' "${known:-0}"
 }
 

@@ -32,13 +32,25 @@ run_distribution() {
         ES_TMPDIR="$data/tmp" "$program/bin/elasticsearch"
 }
 
-# With ES_SECURITY, HTTPS with the certificate of that folder, and the users of servers/elasticsearch-secured.
+# With a folder of certificates, HTTPS. Users are those of TLS=yes, which lie in it, or those of servers/elasticsearch-secured.
 security_settings() {
-    if [[ -z ${ES_SECURITY:-} ]]; then
+    local folder cluster
+    folder=$(security_folder)
+    if [[ -z $folder ]]; then
         echo xpack.security.enabled: false
         return
     fi
-    cp "$LOCAL"/servers/elasticsearch-secured/* "$ES_SECURITY"/http.{pem,key} "$1/"
+    if [[ $ENCRYPTED == yes ]]; then
+        cluster=$(cluster_of "$part")
+        cp "$folder"/{users,users_roles,roles.yml,ca.pem} "$1/"
+        cp "$folder/$cluster.pem" "$1/http.pem"
+        cp "$folder/$cluster.key" "$1/http.key"
+        printf '%s: %s\n' xpack.security.transport.ssl.enabled true xpack.security.transport.ssl.verification_mode full \
+            xpack.security.transport.ssl.certificate http.pem xpack.security.transport.ssl.key http.key \
+            xpack.security.transport.ssl.certificate_authorities ca.pem
+    else
+        cp "$LOCAL"/servers/elasticsearch-secured/* "$folder"/http.{pem,key} "$1/"
+    fi
     printf '%s: %s\n' xpack.security.enabled true xpack.security.enrollment.enabled false \
         xpack.security.autoconfiguration.enabled false xpack.security.http.ssl.enabled true \
         xpack.security.http.ssl.certificate http.pem xpack.security.http.ssl.key http.key

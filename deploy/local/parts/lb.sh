@@ -2,14 +2,19 @@
 # configuration for gateways of its own.
 
 run_lb() {
-    local config=$RUN/config/haproxy.cfg
-    lb_config "127.0.0.1:$LB_PORT" "gateway-1 127.0.0.1:$GATEWAY_1_PORT $GATEWAY_1_ADMIN_PORT" \
-        "gateway-2 127.0.0.1:$GATEWAY_2_PORT $GATEWAY_2_ADMIN_PORT" >"$config"
+    local config=$RUN/config/haproxy.cfg bind='' server=''
+    if [[ $ENCRYPTED == yes ]]; then
+        bind=" ssl crt $TLS_FOLDER/lb.both.pem alpn h2,http/1.1"
+        # Their names are checked. The admin ports, which health checks ask, speak plain HTTP.
+        server=" ssl verify required ca-file $TLS_FOLDER/ca.pem verifyhost localhost"
+    fi
+    lb_config "127.0.0.1:$LB_PORT$bind" "gateway-1 127.0.0.1:$GATEWAY_1_PORT $GATEWAY_1_ADMIN_PORT$server" \
+        "gateway-2 127.0.0.1:$GATEWAY_2_PORT $GATEWAY_2_ADMIN_PORT$server" >"$config"
     # In the foreground (-db): one process, which has the recorded pid.
     exec "$(haproxy_program)" -f "$config" -db
 }
 
-# Where it listens, and of each gateway its name, its address and its admin port.
+# Where it listens, and of each gateway its name, its address, its admin port, and what else stands in its line.
 lb_config() {
     local listen=$1 gateway name address admin
     shift

@@ -56,9 +56,15 @@ run_embedded() {
     home=$(cached "$kind")
     readarray -t settings < <(search_settings "$part")
     choose_archive_flags "$kind"
+    local -a auth=()
+    if [[ -n ${ES_AUTH:-} ]]; then
+        # By a file: arguments are seen by everybody.
+        (umask 077 && printf '%s\n' "\"-Dunderstudy.auth=$ES_AUTH\"" | write_file "$RUN/config/$part.arguments")
+        auth=("@$RUN/config/$part.arguments")
+    fi
     exec java "${ARCHIVE_FLAGS[@]}" "-Xms$heap" "-Xmx$heap" -XX:+UseSerialGC -XX:+ExitOnOutOfMemoryError "${JAVA_FLAGS[@]}" \
         "-D$prefix.set.netty.runtime.available.processors=false" -Dlog4j2.disable.jmx=true \
         -Dlog4j2.configurationFile="$LOCAL/servers/log4j2.properties" \
-        ${ES_AUTH:+"-Dunderstudy.auth=$ES_AUTH"} \
+        "${auth[@]}" \
         -cp "$home/lib/*" "$main" "$(data_of "$part")" "${settings[@]}"
 }

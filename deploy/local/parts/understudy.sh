@@ -14,7 +14,7 @@ run_understudy() {
         # Of its own, so that a test can hold one gateway and not the other.
         [[ -z ${UNDERSTUDY_FAILPOINTS:-} ]] || export UNDERSTUDY_FAILPOINTS=$UNDERSTUDY_FAILPOINTS/$part
         export UNDERSTUDY_GATEWAY__NAME=$part \
-            UNDERSTUDY_GATEWAY__LISTEN=${address#http://} UNDERSTUDY_GATEWAY__ADMIN_LISTEN=${admin#http://}
+            UNDERSTUDY_GATEWAY__LISTEN=${address#*://} UNDERSTUDY_GATEWAY__ADMIN_LISTEN=${admin#http://}
         exec "$binary" --config "$RUN/understudy.toml"
         ;;
     consumer-*)

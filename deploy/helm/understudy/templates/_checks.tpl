@@ -31,6 +31,19 @@
 {{- end -}}
 {{- end -}}
 
+{{- if $values.tls.enabled -}}
+{{- range $name, $cluster := $values.clusters -}}
+{{- range $cluster.urls -}}
+{{- if not (hasPrefix "https://" .) -}}
+{{- fail (printf "tls.enabled: %s of clusters.%s would be spoken to in the clear; name https addresses" . $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $values.gateway.ingress.enabled (not $values.gateway.ingress.tls) -}}
+{{- fail "tls.enabled: what comes through the ingress would come in the clear; set gateway.ingress.tls" -}}
+{{- end -}}
+{{- end -}}
+
 {{- if and $values.gateway.hpa.enabled $values.gateway.keda.enabled -}}
 {{- fail "gateway: hpa (CPU) and keda (bytes in flight) would scale against each other; enable one of them" -}}
 {{- end -}}
