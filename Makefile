@@ -5,7 +5,7 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
+.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test compose-test image chart-test chart-sync deb deb-test balancers-test up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -123,6 +123,18 @@ chart-sync: ## the chart's copies of rules and dashboard, and the plain manifest
 	@deploy/local/prerequisites.sh chart
 	@cp deploy/prometheus/rules.yml deploy/grafana/understudy.json deploy/helm/understudy/files/
 	@tests/chart/manifests deploy/kubernetes/understudy.yaml
+
+deb: prerequisites ## the Debian package, built for release, into target/debian
+	@deploy/local/prerequisites.sh deb
+	@$(CARGO) build --release --locked --package understudy-gateway --package understudy-consumer --package understudy-cli
+	@deploy/debian/build
+
+# Of what is built for the tests: a build for release would take longer than all the rest.
+deb-test: build-tests ## the Debian package: lintian, units, installed, upgraded and purged in a container with systemd (needs root)
+	@tests/debian/run
+
+balancers-test: build-tests ## deploy/balancers: haproxy, nginx and keepalived in network namespaces, gateways die (needs root)
+	@tests/balancers/run
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open
