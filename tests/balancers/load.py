@@ -24,8 +24,8 @@ def call(host, method, path, body=None, port=PORT, timeout=5):
 class Load:
     """Some writers and a reader, each with a connection that it keeps while it can."""
 
-    def __init__(self, host, index, writers=4):
-        self.host, self.index = host, index
+    def __init__(self, host, index, writers=4, mark="first"):
+        self.host, self.index, self.mark = host, index, mark
         self.acknowledged, self.failed, self.read, self.not_read = {}, [], 0, []
         self._ended = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(self._write, one), daemon=True) for one in range(writers)]
@@ -45,7 +45,7 @@ class Load:
         connection, number = None, 0
         while not self._ended.is_set():
             number += 1
-            connection = connection or http.client.HTTPConnection(self.host, PORT, timeout=5)
+            connection = connection or http.client.HTTPConnection(self.host, PORT, timeout=20)
             failure = request(connection, worker, number)
             if failure:
                 connection.close()
@@ -53,7 +53,7 @@ class Load:
             time.sleep(0.01)
 
     def _write(self, connection, writer, number):
-        document_id, document = f"{writer}-{number}", {"writer": writer, "number": number}
+        document_id, document = f"{self.mark}-{writer}-{number}", {"writer": writer, "number": number}
         status, text = self._ask(connection, "PUT", f"/{self.index}/_doc/{document_id}", json.dumps(document))
         if status == 201:
             self.acknowledged[document_id] = document
@@ -63,8 +63,7 @@ class Load:
 
     def _read(self, connection, _, __):
         status, text = self._ask(connection, "GET", f"/{self.index}/_count")
-        # Before the first write there is no index.
-        if status in (200, 404):
+        if status == 200:
             self.read += 1
             return None
         self.not_read.append(f"{status} {text[:200]}")
