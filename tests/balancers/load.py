@@ -81,7 +81,7 @@ class Load:
         except (OSError, http.client.HTTPException) as error:
             return 0, repr(error)
 
-    def go_on(self, writes=200, reads=40, seconds=30):
+    def go_on(self, writes=100, reads=20, seconds=120):
         """Until so many more were acknowledged and read; returns how long the first of them took."""
         begun, before, read = time.monotonic(), len(self.acknowledged), self.read
         first = None
