@@ -175,6 +175,17 @@ def secrets(machine):
     wait("it says what it cannot read", lambda: machine.show(UNITS[0], "ExecMainStatus") == "64")
     time.sleep(2)
     assert machine.show(UNITS[0], "ActiveState") == "failed", "a wrong configuration is tried again and again"
+    # What the README says of files that only root reads.
+    machine.run(
+        "mkdir /etc/systemd/system/understudy-gateway.service.d && sed -i /PASSWORD_FILE/d /etc/default/understudy && "
+        "printf '[Service]\\nLoadCredential=primary:/etc/understudy/secrets/primary\\n"
+        "Environment=UNDERSTUDY_CLUSTERS__PRIMARY__PASSWORD_FILE=%%d/primary\\n' "
+        "> /etc/systemd/system/understudy-gateway.service.d/override.conf && systemctl daemon-reload"
+    )
+    machine.run("systemctl restart understudy-gateway")
+    replicated("credential")
+    machine.run("rm -r /etc/systemd/system/understudy-gateway.service.d; systemctl daemon-reload")
+    machine.run("echo UNDERSTUDY_CLUSTERS__PRIMARY__PASSWORD_FILE=/etc/understudy/secrets/primary >> /etc/default/understudy")
     machine.run("chmod 640 /etc/understudy/secrets/primary; systemctl restart understudy-gateway")
     replicated("secret")
     say("secrets are read by the services alone; a configuration that cannot be read is not tried again and again")
