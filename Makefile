@@ -53,8 +53,8 @@ demo-short: build-tests
 test: ## everything but the deployments: format, lints, docs, unit tests, schedules, fuzzing, the real stack, a short demo; with the time of each
 	@FUZZ_SEED=$${FUZZ_SEED:-1} tests/everything lint unit schedules fuzz stack-test demo-short
 
-deploy-test: ## the deployments: the Helm chart, and Docker Compose in an engine of its own (needs root)
-	@tests/everything chart-test compose-test
+deploy-test: ## the deployments: Helm chart, Docker Compose in an engine of its own, Debian package, balancers (needs root)
+	@tests/everything chart-test compose-test deb-test balancers-test
 
 format: ## format the code
 	@$(CARGO) fmt --all
