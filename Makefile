@@ -5,7 +5,9 @@ CARGO := cargo
 # Builds of tests and of the demo can hold a write at a certain place; others cannot.
 TEST_FEATURES := --features understudy-gateway/failpoints
 .DEFAULT_GOAL := help
-.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance watch-test rolling-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit stack-test fuzz demo-short docs format kubernetes-test advisories
+.PHONY: help prerequisites build build-tests oracle oracle-planted schedules simulate simulate-rules soak bench conformance \
+	watch-test rolling-test compose-test image chart-test chart-sync up down status wipe demo test deploy-test lint unit \
+	stack-test fuzz demo-short docs format kubernetes-test advisories deb deb-test balancers-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-zA-Z%-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +55,8 @@ demo-short: build-tests
 test: ## everything but the deployments: format, lints, docs, unit tests, schedules, fuzzing, the real stack, a short demo; with the time of each
 	@FUZZ_SEED=$${FUZZ_SEED:-1} tests/everything lint unit schedules fuzz stack-test demo-short
 
-deploy-test: ## the deployments: the Helm chart, and Docker Compose in an engine of its own (needs root)
-	@tests/everything chart-test compose-test
+deploy-test: ## the deployments: Helm chart, Docker Compose in an engine of its own, Debian package, balancers (needs root)
+	@tests/everything chart-test compose-test deb-test balancers-test
 
 format: ## format the code
 	@$(CARGO) fmt --all
@@ -134,6 +136,18 @@ chart-sync: ## the chart's copies of rules and dashboard, and the plain manifest
 	@deploy/local/prerequisites.sh chart
 	@cp deploy/prometheus/rules.yml deploy/grafana/understudy.json deploy/helm/understudy/files/
 	@tests/chart/manifests deploy/kubernetes/understudy.yaml
+
+deb: prerequisites ## the Debian package, built for release, into target/debian
+	@deploy/local/prerequisites.sh deb
+	@$(CARGO) build --release --locked --package understudy-gateway --package understudy-consumer --package understudy-cli
+	@deploy/debian/build
+
+# Of what is built for the tests: a build for release would take longer than all the rest.
+deb-test: build-tests ## the Debian package: lintian, units, installed, upgraded and purged in a container with systemd (needs root)
+	@tests/debian/run
+
+balancers-test: build-tests ## deploy/balancers: haproxy, nginx and keepalived in network namespaces, gateways die (needs root)
+	@tests/balancers/run
 
 docs: ## the code's documentation
 	$(CARGO) doc --workspace --no-deps --open

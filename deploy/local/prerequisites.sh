@@ -3,7 +3,7 @@
 # With Debian's packages where we are root; otherwise it names the command to run.
 set -euo pipefail
 
-purposes=(build stack demo fuzz bench conformance links watch compose chart kubernetes)
+purposes=(build stack demo fuzz bench conformance links watch compose chart kubernetes deb deb-test balancers)
 
 has() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v "$1" >/dev/null 2>&1; }
 has_header() { compgen -G "/usr/include/$1" >/dev/null || compgen -G "/usr/include/*/$1" >/dev/null; }
@@ -62,6 +62,33 @@ need_chart() {
     has openssl || lacks openssl
 }
 
+# debhelper writes the package's scripts; strip is of binutils, which gcc brings.
+need_deb() {
+    has dh || lacks debhelper
+    has dpkg-buildpackage || lacks dpkg-dev
+    has strip || lacks binutils
+}
+
+# A Debian in a container, with a systemd of its own.
+need_deb_test() {
+    has systemd-nspawn || lacks systemd-container
+    has mmdebstrap || lacks mmdebstrap
+    has lintian || lacks lintian
+    has unshare || lacks util-linux
+}
+
+# What deploy/balancers has recipes for, and network namespaces as hosts.
+need_balancers() {
+    has haproxy || lacks haproxy
+    has nginx || lacks nginx-light
+    compgen -G "/usr/lib/nginx/modules/ngx_stream_module.so" >/dev/null || lacks libnginx-mod-stream
+    has keepalived || lacks keepalived
+    has curl || lacks curl
+    has unshare || lacks util-linux
+    has ip || lacks iproute2
+    has python3 || lacks python3
+}
+
 # A Docker engine and Compose, and what makes images where no registry can be reached. The client alone is no engine.
 need_compose() {
     has dockerd || lacks docker.io
@@ -87,7 +114,7 @@ need_kubernetes() {
 need_watch() { has prometheus || lacks prometheus; }
 
 # These packages start services of their own, which we neither need nor want.
-declare -A services=([haproxy]=haproxy [prometheus]=prometheus [docker.io]="docker.service docker.socket containerd")
+declare -A services=([haproxy]=haproxy [nginx-light]=nginx [keepalived]=keepalived [prometheus]=prometheus [docker.io]="docker.service docker.socket containerd")
 install_quietly() {
     local package service
     local -a started=()
@@ -118,6 +145,9 @@ for purpose in "$@"; do
     compose) need_compose ;;
     chart) need_chart ;;
     kubernetes) need_kubernetes ;;
+    deb) need_deb ;;
+    deb-test) need_deb_test ;;
+    balancers) need_balancers ;;
     *) echo "prerequisites: '$purpose' is none of: ${purposes[*]}" >&2; exit 2 ;;
     esac
 done
