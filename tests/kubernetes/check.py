@@ -180,7 +180,12 @@ def main():
         await_all(primary, index, documents)
         await_all(backup, index, documents, seconds=120)
     say("primary and backup have every acknowledged write")
-    said = kubectl("exec", f"deploy/{gateway}", "--", "understudy", "status", "--config", "/etc/understudy/config/understudy.toml")
+    # Who died without leaving its group costs `protocol.linger` until offsets say so.
+    deadline = time.monotonic() + 120
+    status = ("exec", f"deploy/{gateway}", "--", "understudy", "status", "--config", "/etc/understudy/config/understudy.toml")
+    while not (said := kubectl(*status, check=False)).startswith("READY"):
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
     say(f"understudy status\n{said.strip()}")
     assert call(front, "GET", "/_cluster/health")[0] == 200
     run([HELM, "uninstall", "understudy", "--wait"])

@@ -62,7 +62,7 @@ impl Arguments {
                     // It may have ended meanwhile.
                     seen.extend(fs::read(process.path().join("cmdline")).ok());
                 }
-                thread::sleep(Duration::from_millis(20));
+                thread::park_timeout(Duration::from_millis(20));
             }
             seen
         });
@@ -71,6 +71,7 @@ impl Arguments {
 
     pub fn seen(self) -> Vec<Heard> {
         self.over.store(true, Ordering::Relaxed);
+        self.watching.thread().unpark();
         let seen = self.watching.join().expect("it watches");
         let text = |arguments: &[u8]| String::from_utf8_lossy(arguments).replace('\0', " ");
         assert!(seen.iter().any(|one| text(one).contains("understudy-gateway --config")), "no gateway was seen");
