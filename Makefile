@@ -15,7 +15,7 @@ help: ## this list
 
 prerequisites:
 	@deploy/local/prerequisites.sh build stack
-	@command -v $(CARGO) > /dev/null || { echo "cargo is missing: install Rust 1.88 or later with rustup"; exit 1; }
+	@command -v $(CARGO) > /dev/null || { echo "cargo is missing: install Rust 1.89 or later with rustup"; exit 1; }
 
 build: prerequisites ## all binaries, into target/debug
 	@$(CARGO) build --workspace --locked

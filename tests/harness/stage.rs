@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Output,
     sync::atomic::{AtomicUsize, Ordering},
@@ -14,6 +13,7 @@ use understudy_common::{config::Config, kafka::ensure_topics, topics::Topics};
 
 use crate::{
     Http, Kafka, Process, Stack, eventually,
+    ports::free_address,
     process::{self, Recipe},
 };
 
@@ -343,18 +343,6 @@ fn group_of(process: &str) -> u32 {
     const FIRST: u32 = 61_000;
     let number = process.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0);
     FIRST + number + if process.starts_with("consumer") { 500 } else { 0 }
-}
-
-/// An address of this machine where nobody listens. Its port is none that the kernel would give to a connection while the
-/// process that has it is started anew (from 32768 on).
-///
-/// # Panics
-/// When every port is taken.
-pub fn free_address() -> String {
-    let random = || u16::from_str_radix(&understudy_common::process::random_id()[..4], 16).expect("four digits");
-    let addresses = std::iter::repeat_with(|| format!("127.0.0.1:{}", 16_384 + random() % 16_384));
-    let free = |address: &String| TcpListener::bind(address).is_ok();
-    addresses.take(100).find(free).expect("a free port")
 }
 
 /// A name that no other test has, now or on an earlier run, and that indices and topics may have.

@@ -24,13 +24,21 @@ use crate::{
 /// # Errors
 /// When somebody does not answer.
 pub async fn everything(stage: &Stage, entries: &[Entry], ticket_lifetime: Duration) -> anyhow::Result<Seen> {
-    let (log, unreadable) = effects::of(&records(stage, "target.backup").await?, ticket_lifetime);
+    let (log, unreadable) = log(stage, ticket_lifetime).await?;
     let shards = shards(stage, entries, &log).await?;
     let mut seen = Seen { shards, log, unreadable, ..sides(stage).await? };
     seen.dead = dead_letters(stage).await?;
     seen.open = open_intents(stage).await?;
     seen.offsets = offsets(stage).await?;
     Ok(seen)
+}
+
+/// The effects of the backup's topic, and what cannot be read as such.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub async fn log(stage: &Stage, ticket_lifetime: Duration) -> anyhow::Result<(Vec<Published>, Vec<String>)> {
+    Ok(effects::of(&records(stage, "target.backup").await?, ticket_lifetime))
 }
 
 /// Both clusters, and nothing else.

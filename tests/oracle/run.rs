@@ -169,7 +169,7 @@ impl Run {
         let begun = Instant::now();
         let entries = self.entries();
         let shards = look::shards(&self.stage, &entries, &[]).await.unwrap_or_else(|error| panic!("{error:#}"));
-        if let Err(last) = settled(&self.stage, &shards, self.reconciled, self.patience).await {
+        if let Err(last) = settled(&self.stage, &shards, self.ticket_lifetime, self.reconciled, self.patience).await {
             self.violations.push(Violation::of_system(Rule::Stuck, format!("it does not settle: {last}")));
         }
         self.times.settle += begun.elapsed();

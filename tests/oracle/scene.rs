@@ -10,7 +10,7 @@ use crate::{
     aside::forget,
     kinds::{
         Kind,
-        late::{BESIDE, FITS, LATE_DELETE, LATE_PUT},
+        late::{BESIDE, FITS, LATE_DELETE, LATE_PUT, MISFITS},
     },
     ledger::Outcome,
     report::say,
@@ -112,19 +112,20 @@ async fn go_on(stage: &Stage, gateway: &Process) {
 }
 
 /// Before the load: the index has arrived on the backup, where somebody maps a field that the primary does not map. From then on
-/// the backup refuses some documents that the primary takes.
+/// the backup refuses some documents that the primary takes, also one of which it has an earlier state.
 ///
 /// # Panics
-/// When the first document does not arrive.
+/// When the first document does not arrive, or its misfit is not acknowledged.
 pub async fn of_a_field_mapped_by_hand(stage: &Stage, world: &Arc<World>, folder: &Path, gateways: &[Process]) {
     let mut writer = Writer::new("picky", folder, world, stage, gateways);
-    let mut acknowledged = async || {
-        let outcomes = writer.write(&FITS, &[&FITS], 0, PATIENCE).await;
+    // Fakes may be at work, and refuse it.
+    let mut acknowledged = async |kind: &'static Kind| {
+        let outcomes = writer.write(kind, &[kind], 0, PATIENCE).await;
         matches!(outcomes[..], [Outcome::Acknowledged(_)])
     };
-    // Fakes may be at work, and refuse it.
-    eventually(PATIENCE, "the first document is written", &mut acknowledged).await;
+    eventually(PATIENCE, "the first document is written", async || acknowledged(&FITS).await).await;
     let there = async || stage.backup().get(&format!("/{}/_doc/fits", world.picky)).await.status == 200;
     eventually(PATIENCE, "the first document has arrived", there).await;
     world.map_by_hand(stage, false).await;
+    eventually(PATIENCE, "what the backup refuses is written", async || acknowledged(&MISFITS).await).await;
 }

@@ -20,16 +20,22 @@ const PACE: Duration = Duration::from_millis(700);
 ///
 /// # Errors
 /// What still moves at the deadline, or does not move any more.
-pub async fn settled(stage: &Stage, shards: &Shards, reconciled: bool, within: Duration) -> Result<(), String> {
+pub async fn settled(
+    stage: &Stage,
+    shards: &Shards,
+    ticket_lifetime: Duration,
+    reconciled: bool,
+    within: Duration,
+) -> Result<(), String> {
     let mut pace = paced();
     try_eventually(within, async || {
         pace.tick().await;
-        look_once(stage, shards, reconciled).await
+        look_once(stage, shards, ticket_lifetime, reconciled).await
     })
     .await
 }
 
-async fn look_once(stage: &Stage, shards: &Shards, reconciled: bool) -> Result<(), String> {
+async fn look_once(stage: &Stage, shards: &Shards, ticket_lifetime: Duration, reconciled: bool) -> Result<(), String> {
     let text = |error: anyhow::Error| format!("{error:#}");
     let open = look::open_intents(stage).await.map_err(text)?;
     if reconciled && !open.is_empty() {
@@ -41,7 +47,9 @@ async fn look_once(stage: &Stage, shards: &Shards, reconciled: bool) -> Result<(
         }
     }
     let dead = look::dead_letters(stage).await.map_err(text)?;
-    let seen = Seen { open, dead, shards: shards.clone(), ..look::sides(stage).await.map_err(text)? };
+    // What a dead letter explains follows from the log, which is long: nobody else needs it here.
+    let log = if dead.is_empty() { Vec::new() } else { look::log(stage, ticket_lifetime).await.map_err(text)?.0 };
+    let seen = Seen { open, dead, log, shards: shards.clone(), ..look::sides(stage).await.map_err(text)? };
     match differences(&seen, reconciled).as_slice() {
         [] => Ok(()),
         [first, ..] => Err(format!("both sides differ: {first}")),
