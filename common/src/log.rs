@@ -136,8 +136,10 @@ impl Log {
         }
         let topic = self.topics.intents();
         let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
-        let appended =
-            self.publisher.append(&topic, partition, &request, Some(intent), &[], self.times.intent_timeout).await;
+        let appended = self
+            .publisher
+            .append_dated(&topic, partition, &request, Some(intent), &[], self.times.intent_timeout)
+            .await;
         self.metrics.ticket_seconds.observe(begun.elapsed().as_secs_f64());
         match self.metrics.counted(Entry::Ticket, appended) {
             Ok(appended) => {
@@ -161,7 +163,7 @@ impl Log {
         let begun = Instant::now();
         let topic = self.topics.target(target);
         let appended = try_join_all(records.iter().map(async |record| {
-            let appended = self.publisher.append(
+            let appended = self.publisher.append_dated(
                 &topic,
                 record.partition,
                 &record.key,
@@ -225,7 +227,7 @@ impl Log {
         let (topic, request) = (self.topics.intents(), ticket.request.clone());
         let partition = partition_of(request.as_bytes(), INTENT_PARTITIONS);
         let (timeout, begun) = (self.times.intent_timeout, Instant::now());
-        let appended = self.publisher.append(&topic, partition, &request, Some(intent), &[], timeout).await;
+        let appended = self.publisher.append_dated(&topic, partition, &request, Some(intent), &[], timeout).await;
         self.metrics.ticket_seconds.observe(begun.elapsed().as_secs_f64());
         let appended = self.metrics.counted(Entry::Ticket, appended)?;
         Ok(Ticket { request, at_ms: appended.at_ms, begun, open: ticket.open.clone() })
@@ -241,7 +243,7 @@ impl Log {
         let topic = self.topics.intents();
         let (value, begun): (&[u8], _) = (b"{}", Instant::now());
         let appended =
-            self.publisher.append(&topic, partition, &key, Some(value), &[], self.times.intent_timeout).await;
+            self.publisher.append_dated(&topic, partition, &key, Some(value), &[], self.times.intent_timeout).await;
         self.metrics.ticket_seconds.observe(begun.elapsed().as_secs_f64());
         let appended = self.metrics.counted(Entry::Look, appended)?;
         Ok(Ticket { request: key, at_ms: appended.at_ms, begun, open: None })

@@ -88,7 +88,7 @@ impl DeadLetters {
         value: Option<&[u8]>,
         headers: &[(&str, String)],
     ) -> Result<(), PublishError> {
-        self.publisher.append(&self.to, partition, key, value, headers, TIMEOUT).await.map(drop)
+        self.publisher.append(&self.to, partition, key, value, headers, TIMEOUT).await
     }
 }
 

@@ -65,8 +65,6 @@ impl Marker {
     async fn append(&self, id: LetterId, value: Option<&[u8]>) -> Result<(), Failure> {
         let key = key::dead_letter(&self.topic, id.partition, id.offset);
         let appended = self.publisher.append(&self.control, 0, &key, value, &[], TIMEOUT).await;
-        appended
-            .map(drop)
-            .map_err(|error| Failure(format!("cannot note in {} what became of {id}: {error}", self.control)))
+        appended.map_err(|error| Failure(format!("cannot note in {} what became of {id}: {error}", self.control)))
     }
 }

@@ -13,7 +13,7 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer},
+    producer::{FutureProducer, FutureRecord, Producer, future_producer::Delivery},
     types::RDKafkaErrorCode,
 };
 use tokio::time::Instant;
@@ -82,6 +82,10 @@ impl ClientContext for Watch {
 /// How often a broker is looked for while none answers.
 const PROBE: Duration = Duration::from_millis(250);
 
+/// How often a record is appended again because nobody says since when it is there. Where it is always so, its topic is not as
+/// it must be.
+const REPEATS: usize = 2;
+
 impl Publisher {
     /// A producer whose records are given up after `message_timeout`. Must be called within a runtime: a task of it
     /// looks for brokers while none answers.
@@ -139,8 +143,52 @@ impl Publisher {
         value: Option<&[u8]>,
         headers: &[(&str, String)],
         timeout: Duration,
+    ) -> Result<(), PublishError> {
+        let deadline = Instant::now() + timeout;
+        self.append_once(topic, partition, key, value, headers, (timeout, deadline)).await.map(drop)
+    }
+
+    /// As [`Publisher::append`], and says when it was appended.
+    ///
+    /// A record whose acknowledgement was lost is sent again, and a broker that knows it too well says "I have it" and neither
+    /// where nor since when (`DUPLICATE_SEQUENCE_NUMBER`, which librdkafka takes for success; it is seen when a partition's
+    /// leader is killed). Such a record is appended once more: one more effect of the same version changes nothing, and one
+    /// more intent under the same key replaces the one before.
+    ///
+    /// # Errors
+    /// When no acknowledgement with a time arrives in time.
+    pub async fn append_dated(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &str,
+        value: Option<&[u8]>,
+        headers: &[(&str, String)],
+        timeout: Duration,
     ) -> Result<Appended, PublishError> {
-        let begun = Instant::now();
+        let deadline = Instant::now() + timeout;
+        for _ in 0..=REPEATS {
+            let delivery = self.append_once(topic, partition, key, value, headers, (timeout, deadline)).await?;
+            // Tickets and the window live by the broker's clock; our own would make a frozen gateway look punctual.
+            if let Timestamp::LogAppendTime(at_ms) = delivery.timestamp {
+                return Ok(Appended { partition: delivery.partition, offset: delivery.offset, at_ms });
+            }
+            tracing::debug!(topic, key, "a record is in the log, and nobody says since when");
+        }
+        Err(PublishError::Failed(format!(
+            "topic {topic} gives no append time: its message.timestamp.type must be LogAppendTime"
+        )))
+    }
+
+    async fn append_once(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: &str,
+        value: Option<&[u8]>,
+        headers: &[(&str, String)],
+        (timeout, deadline): (Duration, Instant),
+    ) -> Result<Delivery, PublishError> {
         let producer = self.producer();
         let mut record: FutureRecord<'_, str, [u8]> = FutureRecord::to(topic).partition(partition).key(key);
         if let Some(value) = value {
@@ -152,7 +200,7 @@ impl Publisher {
             });
             record = record.headers(owned);
         }
-        let sent = tokio::time::timeout_at(begun + timeout, producer.send(record, timeout)).await;
+        let sent = tokio::time::timeout_at(deadline, producer.send(record, deadline - Instant::now())).await;
         match sent {
             Err(_) => Err(if self.is_down() { PublishError::Down } else { PublishError::TimedOut(timeout) }),
             Ok(Err((error, _))) => {
@@ -165,13 +213,7 @@ impl Publisher {
             }
             Ok(Ok(delivery)) => {
                 self.down.store(false, Ordering::Release);
-                // Tickets and the window live by the broker's clock; our own would make a frozen gateway look punctual.
-                let Timestamp::LogAppendTime(at_ms) = delivery.timestamp else {
-                    return Err(PublishError::Failed(format!(
-                        "topic {topic} gives no append time: its message.timestamp.type must be LogAppendTime"
-                    )));
-                };
-                Ok(Appended { partition: delivery.partition, offset: delivery.offset, at_ms })
+                Ok(delivery)
             }
         }
     }
@@ -225,5 +267,63 @@ impl Publisher {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use rdkafka::{
+        mocking::MockCluster,
+        producer::DefaultProducerContext,
+        types::{RDKafkaApiKey, RDKafkaRespErr},
+    };
+
+    use super::*;
+    use crate::config::Config;
+
+    const TOPIC: &str = "log";
+
+    /// A fake broker (librdkafka's own) that says "I have it" to so many records in a row; others are appended at 1234.
+    fn fake_broker(duplicates: usize) -> (MockCluster<'static, DefaultProducerContext>, Publisher) {
+        let cluster = MockCluster::new(1).expect("a fake cluster");
+        cluster.create_topic(TOPIC, 1, 1).expect("a fake topic");
+        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_DUPLICATE_SEQUENCE_NUMBER; duplicates];
+        cluster.request_errors(RDKafkaApiKey::Produce, &errors);
+        let text = format!(
+            r#"
+            clusters.a.urls = ["http://a:9200"]
+            clusters.b.urls = ["http://b:9200"]
+            placements = [{{name = "p", indices = "*", primary = "a", targets = ["b"]}}]
+            kafka.bootstrap_servers = ["{}"]
+            "#,
+            cluster.bootstrap_servers()
+        );
+        let config = Config::parse(&text, HashMap::new()).expect("a good configuration");
+        let publisher = Publisher::new(&config.kafka, "test", Duration::from_secs(5)).expect("options are known");
+        (cluster, publisher)
+    }
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn what_is_there_already_is_appended() {
+        let (_cluster, publisher) = fake_broker(1);
+        assert_eq!(publisher.append(TOPIC, 0, "k", None, &[], TIMEOUT).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn what_is_there_since_nobody_knows_when_is_appended_again() {
+        let (_cluster, publisher) = fake_broker(REPEATS);
+        let appended = publisher.append_dated(TOPIC, 0, "k", None, &[], TIMEOUT).await;
+        assert_eq!(appended, Ok(Appended { partition: 0, offset: 0, at_ms: 1234 }));
+    }
+
+    #[tokio::test]
+    async fn a_topic_that_never_says_when_is_not_as_it_must_be() {
+        let (_cluster, publisher) = fake_broker(REPEATS + 1);
+        let appended = publisher.append_dated(TOPIC, 0, "k", None, &[], TIMEOUT).await;
+        assert!(matches!(&appended, Err(PublishError::Failed(text)) if text.contains("LogAppendTime")), "{appended:?}");
     }
 }

@@ -109,5 +109,5 @@ pub async fn append_again(
 }
 
 async fn append(publisher: &Publisher, topic: &str, key: &str, value: &[u8]) -> Result<(), PublishError> {
-    publisher.append(topic, 0, key, Some(value), &[], PUBLISH).await.map(drop)
+    publisher.append(topic, 0, key, Some(value), &[], PUBLISH).await
 }
